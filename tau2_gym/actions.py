@@ -1,0 +1,243 @@
+"""From what an agent writes to a `Message`, and back.
+
+Accepted: plain text; one or several `<tool_call>{…}</tool_call>` blocks (Hermes, Qwen), alone or
+with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a list of such; a
+function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
+merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
+a call of `INVALID_CALL`, whose result tells the agent what was wrong.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from tau2_gym.episode import INVALID_CALL
+from tau2_gym.errors import one_of
+from tau2_gym.types import Message, ToolCall
+from tau2_gym.users.base import STOP
+
+Action = str | Mapping[str, Any]
+
+BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
+FUNCTION = re.compile(r"\A([A-Za-z_]\w*)\s*\((.*)\)\Z", re.DOTALL)
+
+EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+
+DONE, RESPOND = "done", "respond"
+"""Pseudo-tools of agents that may end the episode: stop it, and say something."""
+
+
+class MalformedAction(ValueError):
+    """The action is meant as a tool call and cannot be read as one. The text says why."""
+
+
+def parse_action(
+    action: Action, tools: Collection[str], turn: int = 0, *, agent_stop: bool = False
+) -> Message:
+    """The agent's message that an action stands for. Never raises on bad content.
+
+    Args:
+        action: what the agent wrote.
+        tools: names that count as tools in the form `f(key=value)`.
+        turn: number of the agent's turn, from which call ids are made: `call_<turn>_<index>`.
+        agent_stop: understand the pseudo-tools `done()` and `respond(content=…)`.
+
+    Raises:
+        TypeError: the action is neither a string nor a mapping.
+    """
+    try:
+        if isinstance(action, str):
+            message = _from_text(action, tools, turn)
+        elif isinstance(action, Mapping):
+            message = _from_chat(action, turn)
+        else:
+            raise TypeError(
+                f"an action is a string or an OpenAI assistant message, not {type(action).__name__}"
+            )
+        if not (message.has_text or message.is_tool_call):
+            raise MalformedAction("the message is empty")
+    except MalformedAction as error:
+        raw = action if isinstance(action, str) else json.dumps(action, default=str)
+        reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
+        call = ToolCall(INVALID_CALL, {"text": raw, "reason": reason}, f"call_{turn}_0")
+        return Message("assistant", tool_calls=(call,))
+    return _without_pseudo_tools(message) if agent_stop else message
+
+
+def is_malformed(message: Message) -> bool:
+    """Whether a message stands for an action that could not be read."""
+    return any(call.name == INVALID_CALL for call in message.tool_calls)
+
+
+def format_action(message: Message) -> str:
+    """The message as text in the Hermes form: what `parse_action` reads back."""
+    parts = [message.content] if message.has_text and message.content else []
+    for call in message.tool_calls:
+        body = json.dumps({"name": call.name, "arguments": call.arguments})
+        parts.append(f"<tool_call>\n{body}\n</tool_call>")
+    return "\n".join(parts)
+
+
+def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
+    spoken = THINKING.sub("", text, count=1)
+    if spoken.lstrip().startswith("<think>"):
+        raise MalformedAction("<think> is not closed")
+    stripped = spoken.strip()
+    if "<tool_call>" in stripped:
+        calls = [_load_call(body) for body in BLOCK.findall(stripped)]
+        around = BLOCK.sub("", stripped).strip()
+        return _message(around or None, calls, turn)
+    if stripped.startswith("</tool_call>") or stripped.endswith("</tool_call>"):
+        raise MalformedAction("</tool_call> without <tool_call>")
+    if stripped[:1] in ("{", "["):
+        bare = _bare_calls(stripped)
+        if bare is not None:
+            return _message(None, bare, turn)
+    match = FUNCTION.match(stripped)
+    if match is not None and match[1] in tools:
+        return _message(None, [(match[1], _keywords(stripped))], turn)
+    return Message("assistant", spoken if spoken == text else stripped)
+
+
+def _message(content: str | None, calls: list[tuple[str, dict[str, Any]]], turn: int) -> Message:
+    return Message(
+        "assistant",
+        content,
+        tuple(
+            ToolCall(name, arguments, f"call_{turn}_{index}")
+            for index, (name, arguments) in enumerate(calls)
+        ),
+    )
+
+
+def _load_call(text: str) -> tuple[str, dict[str, Any]]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise MalformedAction(f"the tool call is not valid JSON ({error})") from error
+    return _call(data)
+
+
+def _call(data: Any) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of one call. Whatever else the JSON holds, a requestor say, is ignored."""
+    if not isinstance(data, Mapping):
+        raise MalformedAction("a tool call must be a JSON object")
+    if isinstance(data.get("function"), Mapping):
+        data = data["function"]
+    name = data.get("name")
+    if not isinstance(name, str) or not name:
+        raise MalformedAction('a tool call needs a "name"')
+    arguments = data.get("arguments")
+    if isinstance(arguments, str) and arguments.strip():
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError) as error:
+            raise MalformedAction(f"the arguments are not valid JSON ({error})") from error
+    if not arguments and not isinstance(arguments, bool | int | float):
+        arguments = {}
+    if not isinstance(arguments, Mapping):
+        raise MalformedAction('"arguments" must be a JSON object')
+    return name, dict(arguments)
+
+
+def _looks_like_call(data: Any) -> bool:
+    if not isinstance(data, Mapping):
+        return False
+    if data.get("type") == "function" and isinstance(data.get("function"), Mapping):
+        return True
+    return "name" in data and "arguments" in data
+
+
+def _bare_calls(text: str) -> list[tuple[str, dict[str, Any]]] | None:
+    """The calls of a text that is JSON and looks like calls; None if it is just text."""
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if '"name"' in text and '"arguments"' in text:
+            raise MalformedAction(f"the tool call is not valid JSON ({error})") from error
+        return None
+    if _looks_like_call(data):
+        return [_call(data)]
+    if isinstance(data, list) and data and all(_looks_like_call(item) for item in data):
+        return [_call(item) for item in data]
+    return None
+
+
+def _keywords(text: str) -> dict[str, Any]:
+    """The keyword arguments of `f(key=value)`, values being Python literals or JSON's."""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise MalformedAction("the function call cannot be parsed") from error
+    if not isinstance(node, ast.Call) or node.args or any(kw.arg is None for kw in node.keywords):
+        raise MalformedAction("a function call takes keyword arguments only")
+    return {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+
+
+JSON_NAMES = {"true": True, "false": False, "null": None}
+
+
+def _literal(node: ast.expr) -> Any:
+    if isinstance(node, ast.Name) and node.id in JSON_NAMES:
+        return JSON_NAMES[node.id]
+    if isinstance(node, ast.List | ast.Tuple):
+        return [_literal(item) for item in node.elts]
+    if isinstance(node, ast.Dict) and all(
+        isinstance(key, ast.Constant) and isinstance(key.value, str) for key in node.keys
+    ):
+        return {
+            key.value: _literal(value)  # type: ignore[union-attr]
+            for key, value in zip(node.keys, node.values, strict=True)
+        }
+    try:
+        value = ast.literal_eval(node)
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        raise MalformedAction("arguments of a function call must be literals") from error
+    if value is not None and not isinstance(value, str | bool | int | float):
+        raise MalformedAction("arguments of a function call must be what JSON can express")
+    return value
+
+
+def _from_chat(data: Mapping[str, Any], turn: int) -> Message:
+    """An OpenAI assistant message; a content given as parts is joined."""
+    if data.get("role", "assistant") != "assistant":
+        raise one_of("role of an action", data["role"], ["assistant"])
+    content = data.get("content")
+    if isinstance(content, list):
+        parts = [part.get("text") for part in content if isinstance(part, Mapping)]
+        content = "".join(part for part in parts if isinstance(part, str))
+    if content is not None and not isinstance(content, str):
+        raise MalformedAction("the content must be text")
+    calls = data.get("tool_calls") or ()
+    if not isinstance(calls, list | tuple):
+        raise MalformedAction("tool_calls must be a list")
+    parsed = _message(content, [_call(call) for call in calls], turn)
+    ids = [call.get("id") for call in calls]
+    return Message(
+        "assistant",
+        parsed.content,
+        tuple(
+            ToolCall(
+                call.name, call.arguments, given if isinstance(given, str) and given else call.id
+            )
+            for call, given in zip(parsed.tool_calls, ids, strict=True)
+        ),
+    )
+
+
+def _without_pseudo_tools(message: Message) -> Message:
+    """`done` becomes the stop token and `respond` plain text; other calls beside them are dropped,
+    since the episode ends or the user is spoken to."""
+    for call in message.tool_calls:
+        if call.name == DONE:
+            return Message("assistant", STOP)
+        if call.name == RESPOND and isinstance(call.arguments.get("content"), str):
+            text = call.arguments["content"]
+            if text.strip():
+                return Message("assistant", text)
+    return message

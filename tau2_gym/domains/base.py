@@ -1,0 +1,178 @@
+"""What a domain is, and the registry of places domains come from."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from tau2_gym.domains import DOMAINS
+from tau2_gym.domains.world import Difference, Sides, World
+from tau2_gym.errors import ConfigError, DataError, one_of
+from tau2_gym.types import Task, ToolKind, ToolSpec
+
+SOURCES = {
+    "inspect-evals": "tau2_gym.domains.inspect_evals",
+    "tau2": "tau2_gym.domains.tau2_bench",
+}
+"""Modules with a function `load(domain, data_dir) -> Domain`."""
+
+
+class Domain:
+    """A domain: policy, tools, tasks and the read-only database that its worlds share.
+
+    Attributes:
+        name: airline, retail, telecom or mock.
+        source: where it came from, with the version.
+        revision: hash of the task file and the databases; results on different revisions are not
+            comparable.
+        policy, policy_solo: the agent's policy; the second for solo mode, None where there is none.
+        agent_tools, user_tools: the tools of both sides, by name.
+        tasks: all tasks by id.
+        splits: task ids of each split, in file order. `full` is always there.
+        agent_instruction: tau2-bench's instruction to agents, or ours in its place.
+        agent_instruction_source: which of the two it is.
+        user_guidelines: tau2-bench's guidelines for user models.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        source: str,
+        revision: str,
+        policy: str,
+        policy_solo: str | None,
+        sides: Sides,
+        tasks: Mapping[str, Task],
+        splits: Mapping[str, list[str]],
+        user_guidelines: str,
+        agent_instruction: str,
+        agent_instruction_source: str,
+        key: tuple[str, str, str | None],
+    ) -> None:
+        self.name = name
+        self.source = source
+        self.revision = revision
+        self.policy = policy
+        self.policy_solo = policy_solo
+        self.sides = sides
+        self.tasks = tasks
+        self.agent_tools: Mapping[str, ToolSpec] = sides.agent.tools
+        self.user_tools: Mapping[str, ToolSpec] = {} if sides.user is None else sides.user.tools
+        self.splits = {name: _ordered(tasks, name, ids) for name, ids in splits.items()}
+        self.splits["full"] = tuple(tasks)
+        self.user_guidelines = user_guidelines
+        self.agent_instruction = agent_instruction
+        self.agent_instruction_source = agent_instruction_source
+        self._key = key
+        self._starts: dict[str, World] = {}
+        self._expected: dict[str, Difference] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A domain is shared by all that use it in a process, and found again in another one.
+        return (load_domain, self._key)
+
+    def task_ids(self, split: str) -> tuple[str, ...]:
+        """The ids of the tasks of a split, in file order.
+
+        Raises:
+            ConfigError: the domain has no such split.
+        """
+        if split not in self.splits:
+            raise one_of(f"split of {self.name}", split, self.splits)
+        return self.splits[split]
+
+    def task(self, task_id: str) -> Task:
+        """The task of that id.
+
+        Raises:
+            ConfigError: the domain has no such task.
+        """
+        if task_id not in self.tasks:
+            raise ConfigError(
+                f"unknown task {task_id!r} of {self.name}; it has {len(self.tasks)} tasks, "
+                f"the first is {next(iter(self.tasks))!r}"
+            )
+        return self.tasks[task_id]
+
+    def start(self, task: Task) -> World:
+        """A fresh world in the task's initial state. Computed once a task, then forked.
+
+        Raises:
+            DataError: the task's initialisation does not fit the data.
+        """
+        world = self._starts.get(task.id)
+        if world is None:
+            world = self._starts[task.id] = self._initialise(task, World(self.sides))
+        return world.fork()
+
+    def expected(self, task: Task) -> Difference:
+        """The end state the task expects: its initial state after the expected actions. Errors of
+        these actions are ignored, and the two sides are not synchronised after them (tau2-bench
+        1.0.1, `evaluator/evaluator_env.py`). Computed once a task."""
+        difference = self._expected.get(task.id)
+        if difference is None:
+            world = self._initialise(task, World(self.sides, salt="expected"))
+            for action in (task.criteria and task.criteria.actions) or ():
+                world.use(action.name, action.arguments, action.requestor)
+            difference = self._expected[task.id] = world.difference()
+        return difference
+
+    def _initialise(self, task: Task, world: World) -> World:
+        """Bring a fresh world into the task's initial state (tau2-bench 1.0.1,
+        `environment/environment.py`, `Environment.set_state`)."""
+        start = task.start
+        if start.agent_data is not None:
+            world.merge("assistant", start.agent_data)
+        if start.user_data is not None:
+            world.merge("user", start.user_data)
+        world.initialise(start.functions)
+        for message in start.messages:
+            for call in message.tool_calls:
+                spec = world.tool(call.name, call.requestor)
+                if spec is not None and spec.kind is ToolKind.WRITE:
+                    content, error = world.call(call.name, call.arguments, call.requestor)
+                    if error:
+                        raise DataError(f"message history of task {task.id!r}: {content}")
+        return world
+
+
+def _ordered(tasks: Mapping[str, Task], split: str, ids: list[str]) -> tuple[str, ...]:
+    wanted = set(ids)
+    missing = wanted - set(tasks)
+    if missing:
+        raise DataError(f"split {split!r} names unknown tasks: {', '.join(sorted(missing)[:3])} …")
+    return tuple(task_id for task_id in tasks if task_id in wanted)
+
+
+def get_domain(
+    name: str, source: str = "inspect-evals", data_dir: str | os.PathLike[str] | None = None
+) -> Domain:
+    """The domain of that name. Loaded once a process; worlds share it.
+
+    Args:
+        name: airline, retail, telecom or mock.
+        source: `inspect-evals` (published on PyPI) or `tau2` (tau2-bench's own package).
+        data_dir: where to find another revision of tasks and databases; by default the environment
+            variable `TAU2_DATA_DIR`, else the data that came with the source.
+
+    Raises:
+        ConfigError: unknown name or source, or the source is not installed.
+        DataError: the data do not have the form they must have.
+    """
+    if name not in DOMAINS:
+        raise one_of("domain", name, DOMAINS)
+    if source not in SOURCES:
+        raise one_of("source", source, SOURCES)
+    root = data_dir or os.environ.get("TAU2_DATA_DIR")
+    return load_domain(name, source, None if root is None else os.path.abspath(root))
+
+
+@cache
+def load_domain(name: str, source: str, data_dir: str | None) -> Domain:
+    """`get_domain` with its arguments already checked; one object for each combination."""
+    domain: Domain = importlib.import_module(SOURCES[source]).load(name, data_dir)
+    return domain

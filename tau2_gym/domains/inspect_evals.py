@@ -1,0 +1,366 @@
+"""tau2-bench's domains as the package `inspect-evals` publishes them: the default source.
+
+The only module that knows that package, whose tool classes are an internal interface: hence the
+exact pin in `pyproject.toml`. Its tool methods are bound to our own light objects (`toolkit.py`).
+Where its rendering differs from tau2-bench's, tau2-bench's is restored here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from functools import wraps
+from importlib.metadata import version
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tau2_gym.domains import mock
+from tau2_gym.domains.base import Domain
+from tau2_gym.domains.data import DataFolder
+from tau2_gym.domains.instruction import AGENT_INSTRUCTION
+from tau2_gym.domains.overlay import BaseDatabase
+from tau2_gym.domains.schema import openai_schema
+from tau2_gym.domains.tasks import TaskTable
+from tau2_gym.domains.toolkit import Toolkit, bind, rebind
+from tau2_gym.domains.world import Side, Sides
+from tau2_gym.errors import DataError
+from tau2_gym.types import ToolKind, ToolSpec
+
+WRITES = {
+    "airline": {
+        "book_reservation",
+        "cancel_reservation",
+        "send_certificate",
+        "update_reservation_baggages",
+        "update_reservation_flights",
+        "update_reservation_passengers",
+    },
+    "retail": {
+        "cancel_pending_order",
+        "exchange_delivered_order_items",
+        "modify_pending_order_address",
+        "modify_pending_order_items",
+        "modify_pending_order_payment",
+        "modify_user_address",
+        "return_delivered_order_items",
+    },
+    "telecom": {
+        "suspend_line",
+        "resume_line",
+        "send_payment_request",
+        "enable_roaming",
+        "disable_roaming",
+        "refuel_data",
+        "set_network_mode_preference",
+        "toggle_airplane_mode",
+        "reseat_sim_card",
+        "toggle_data",
+        "toggle_roaming",
+        "toggle_data_saver_mode",
+        "set_apn_settings",
+        "reset_apn_settings",
+        "toggle_wifi",
+        "toggle_wifi_calling",
+        "connect_vpn",
+        "disconnect_vpn",
+        "grant_app_permission",
+        "reboot_device",
+        "make_payment",
+    },
+}
+"""The tools that change a database, which the package does not mark. All others do not."""
+
+ADDED_EXAMPLE = re.compile(r" (?:For example|Example|JSON schema of \w+): ?\[.*", re.DOTALL)
+"""What the package adds to the descriptions of some airline parameters; tau2-bench does not."""
+
+GENERIC = {"calculate", "transfer_to_human_agents"}
+
+
+def load(name: str, data_dir: str | None) -> Domain:
+    """Load a domain. See `tau2_gym.domains.base.get_domain`."""
+    from inspect_evals.tau2 import utils
+
+    folder = DataFolder(name, Path(utils.TAU2_DATA_DIR) / "domains", data_dir)
+    tasks = TaskTable(name, folder.tasks())
+    sides = {"airline": _airline, "retail": _retail, "telecom": _telecom, "mock": _mock}[name](
+        folder
+    )
+    guidelines = (
+        utils.USER_SIMULATOR_GUIDELINES_WITH_TOOLS
+        if sides.user is not None
+        else utils.USER_SIMULATOR_GUIDELINES
+    )
+    policy, policy_solo = _policies(name, folder)
+    return Domain(
+        name=name,
+        source=f"inspect-evals {version('inspect-evals')}",
+        revision=folder.revision,
+        policy=policy,
+        policy_solo=policy_solo,
+        sides=sides,
+        tasks=tasks,
+        splits=folder.splits(),
+        user_guidelines=guidelines,
+        agent_instruction=AGENT_INSTRUCTION,
+        agent_instruction_source="tau2-gym",
+        key=(name, "inspect-evals", data_dir),
+    )
+
+
+def _policies(name: str, folder: DataFolder) -> tuple[str, str | None]:
+    if name == "telecom":
+        manual = folder.text("tech_support_manual").rstrip("\n")
+        policy, solo = (
+            f"<main_policy>\n{folder.text(stem).rstrip(chr(10))}\n</main_policy>\n"
+            f"<tech_support_policy>\n{manual}\n</tech_support_policy>"
+            for stem in ("main_policy", "main_policy_solo")
+        )
+        return policy, solo
+    if name == "mock":
+        return folder.text("policy"), folder.text("policy_solo")
+    policy = folder.text("policy")
+    # The package ends every text file with a newline; tau2-bench's airline policy has none.
+    return (policy.rstrip("\n") if name == "airline" else policy), None
+
+
+def _database(model: type[BaseModel], folder: DataFolder, stem: str) -> BaseModel:
+    try:
+        return model.model_validate(folder.data(stem, revision=True))
+    except ValueError as error:
+        raise DataError(f"{stem} of {folder.domain!r} is malformed: {error}") from error
+
+
+def _specs(
+    toolkit: type[Toolkit], documented: dict[str, Callable[..., Any]], domain: str
+) -> dict[str, ToolSpec]:
+    specs = {}
+    for name, function in documented.items():
+        if name in WRITES[domain]:
+            kind = ToolKind.WRITE
+        else:
+            kind = ToolKind.GENERIC if name in GENERIC else ToolKind.READ
+        if not hasattr(toolkit, name):
+            raise DataError(f"{toolkit.__name__} has no function for its tool {name!r}")
+        specs[name] = ToolSpec(name, kind, openai_schema(name, function))
+    return specs
+
+
+def _published(tools: list[Any]) -> dict[str, Callable[..., Any]]:
+    """The package's tool wrappers, which carry tau2-bench's docstrings, by tool name."""
+    from inspect_ai.tool import ToolDef
+
+    instances = [make() for make in tools]
+    return {ToolDef(tool).name: tool for tool in instances}
+
+
+def _json_as_tau2(function: FunctionType) -> FunctionType:
+    """Tools that return JSON text: lay it out as tau2-bench does, with spaces and ASCII only."""
+
+    @wraps(function)
+    def wrapper(self: Toolkit, *args: Any, **kwargs: Any) -> Any:
+        result = function(self, *args, **kwargs)
+        if isinstance(result, str) and result[:1] in ("{", "["):
+            return json.dumps(json.loads(result))
+        return result
+
+    return wrapper  # type: ignore[return-value]
+
+
+def transfer_to_human_agents(self: Toolkit, summary: str) -> str:
+    """Hand the user over. Nothing happens in the world."""
+    return "Transfer successful"
+
+
+def calculate(self: Toolkit, expression: str) -> str:
+    """The package's safe evaluator, with the messages that Python's own gives in tau2-bench."""
+    from inspect_ai.tool import ToolError
+    from inspect_evals.tau2.common.tools import _evaluate_arithmetic
+
+    if not all(char in "0123456789+-*/(). " for char in expression):
+        raise ValueError("Invalid characters in expression")
+    try:
+        return str(round(float(_evaluate_arithmetic(expression)), 2))
+    except ToolError as error:
+        if error.__cause__ is None:
+            raise
+        raise ValueError(str(error.__cause__).replace("<unknown>", "<string>")) from error
+
+
+def _airline(folder: DataFolder) -> Sides:
+    from inspect_evals.tau2.airline.AirlineAgentTools import AirlineAgentTools
+    from inspect_evals.tau2.airline.data_model import FlightDB
+    from inspect_evals.tau2.airline.tools import all_airline_tools
+
+    toolkit = bind(
+        "AirlineTools",
+        AirlineAgentTools,
+        extra={"calculate": calculate, "transfer_to_human_agents": transfer_to_human_agents},
+        wrap=_json_as_tau2,
+    )
+    specs = _specs(toolkit, _published(all_airline_tools), "airline")
+    for spec in specs.values():
+        for parameter in spec.parameters["properties"].values():
+            parameter["description"] = ADDED_EXAMPLE.sub("", parameter["description"])
+    return Sides(Side(toolkit, specs, BaseDatabase(_database(FlightDB, folder, "db"))))
+
+
+def get_item_details(self: Any, item_id: str) -> Any:
+    """Get the inventory details of an item.
+
+    Args:
+        item_id: The item id, such as '6086499569'. Be careful the item id is different from the product id.
+    """
+    for product in self.db.products.values():
+        if item_id in product.variants:
+            return product.variants[item_id]
+    raise ValueError("Item not found")
+
+
+def list_all_product_types(self: Any) -> str:
+    """Names and product ids, sorted by name as tau2-bench gives them."""
+    products = {product.name: product.product_id for product in self.db.products.values()}
+    return json.dumps(products, sort_keys=True)
+
+
+def _retail(folder: DataFolder) -> Sides:
+    from inspect_evals.tau2.retail.data_model import RetailDB
+    from inspect_evals.tau2.retail.RetailAgentTools import RetailAgentTools
+    from inspect_evals.tau2.retail.tools import all_retail_tools
+
+    toolkit = bind(
+        "RetailTools",
+        RetailAgentTools,
+        extra={
+            "calculate": calculate,
+            "transfer_to_human_agents": transfer_to_human_agents,
+            "get_item_details": get_item_details,  # came with tau2-bench 1.0
+            "list_all_product_types": list_all_product_types,
+        },
+        wrap=_json_as_tau2,
+    )
+    documented = _published(all_retail_tools) | {"get_item_details": get_item_details}
+    specs = _specs(toolkit, documented, "retail")
+    return Sides(Side(toolkit, specs, BaseDatabase(_database(RetailDB, folder, "db"))))
+
+
+class _BillIds:
+    """Stands in for the module `uuid` where a new bill is named, so that episodes repeat exactly.
+
+    The names differ between a played world and the expected one, as random ones do in tau2-bench:
+    a refuelled line's database never equals the expected one there.
+    """
+
+    def __init__(self, salt: str, number: int) -> None:
+        self.hex = hashlib.sha256(f"{salt}:{number}".encode()).hexdigest()
+
+    def uuid4(self) -> _BillIds:
+        return self
+
+
+def get_details_by_id(self: Any, id: str) -> dict[str, Any]:
+    """The row of that id. The package returns it as a dict, whose numbers would become strings."""
+    finders = {
+        "L": self._get_line_by_id,
+        "D": self._get_device_by_id,
+        "B": self._get_bill_by_id,
+        "C": self.get_customer_by_id,
+        "P": self._get_plan_by_id,
+    }
+    for letter, find in finders.items():
+        if id.startswith(letter):
+            return find(id)  # type: ignore[no-any-return]
+    raise ValueError(f"Unknown ID format or type: {id}")
+
+
+def _telecom(folder: DataFolder) -> Sides:
+    from inspect_evals.tau2.telecom import environment, user_data_model
+    from inspect_evals.tau2.telecom.data_model import TelecomDB
+    from inspect_evals.tau2.telecom.TelecomAgentTools import TelecomAgentTools
+    from inspect_evals.tau2.telecom.TelecomUserTools import TelecomUserTools
+    from inspect_evals.tau2.telecom.tools import all_telecom_agent_tools
+    from inspect_evals.tau2.telecom.user_tools import all_telecom_user_tools
+
+    charge = vars(TelecomAgentTools)["_apply_one_time_charge"]
+
+    def apply_one_time_charge(self: Any, *args: Any, **kwargs: Any) -> None:
+        ids = _BillIds(self.salt, len(self.db.bills))
+        rebind(charge, charge.__qualname__, {"uuid": ids})(self, *args, **kwargs)
+
+    agent = bind(
+        "TelecomTools",
+        TelecomAgentTools,
+        extra={
+            "_apply_one_time_charge": apply_one_time_charge,
+            "get_details_by_id": get_details_by_id,
+        },
+    )
+
+    # tau2-bench rejects settings that an APN does not have; the package ignores them.
+    settings = type(
+        "APNSettings",
+        (user_data_model.APNSettings,),
+        {
+            "model_config": ConfigDict(extra="forbid"),
+            "__doc__": user_data_model.APNSettings.__doc__,
+            "__module__": __name__,
+        },
+    )
+    user = bind(
+        "TelecomUserTools",
+        TelecomUserTools,
+        replacements={"APNSettings": settings},
+        extra={"default_vpn_details": property(lambda self: self.db.default_vpn_details)},
+    )
+    vpn = TelecomUserTools.model_fields["default_vpn_details"].default
+    # The classes carry tau2-bench's docstrings here, the wrappers edited ones.
+    agent_documented = {
+        name: vars(TelecomAgentTools)[name] for name in _published(all_telecom_agent_tools)
+    }
+    user_documented = {
+        name: vars(TelecomUserTools)[name] for name in _published(all_telecom_user_tools)
+    }
+    agent_specs = _specs(agent, agent_documented, "telecom")
+    # A line break in tau2-bench's docstring shows in its schema.
+    usage = agent_specs["get_data_usage"].schema["function"]
+    usage["description"] = usage["description"].replace("data refueling", "data\n\nrefueling")
+    user_specs = _specs(user, user_documented, "telecom")
+    definitions = user_specs["set_apn_settings"].parameters["$defs"]
+    definitions["APNSettings"]["additionalProperties"] = False
+    return Sides(
+        Side(
+            agent,
+            agent_specs,
+            BaseDatabase(_database(TelecomDB, folder, "db")),
+        ),
+        Side(
+            user,
+            user_specs,
+            BaseDatabase(
+                _database(user_data_model.TelecomUserDB, folder, "user_db"),
+                hidden={"default_vpn_details": vpn},
+            ),
+        ),
+        sync=vars(environment.Environment)["sync_tools"],
+    )
+
+
+def _mock(folder: DataFolder) -> Sides:
+    sides = []
+    for name, source, model, stem in (
+        ("MockTools", mock.MockTools, mock.MockDB, "db"),
+        ("MockUserTools", mock.MockUserTools, mock.MockUserDB, "user_db"),
+    ):
+        toolkit = bind(name, source)
+        specs = {
+            tool: ToolSpec(tool, kind, openai_schema(tool, getattr(source, tool)))
+            for tool, kind in source.KINDS.items()  # type: ignore[attr-defined]
+        }
+        # The package ships no inbox: an empty one then.
+        data = _database(model, folder, stem) if folder.has(stem) else model()
+        sides.append(Side(toolkit, specs, BaseDatabase(data)))
+    return Sides(*sides)

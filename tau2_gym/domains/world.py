@@ -1,0 +1,205 @@
+"""The world of one episode: both sides' tools over copy-on-write databases."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from tau2_gym.domains.overlay import BaseDatabase, Key, Overlay
+from tau2_gym.domains.render import render
+from tau2_gym.errors import DataError
+from tau2_gym.types import EnvFunction, Requestor, ToolKind, ToolSpec
+
+if TYPE_CHECKING:
+    from tau2_gym.domains.toolkit import Toolkit
+
+Difference = dict[tuple[Requestor, Key], str]
+"""Rows of both databases that differ from the domain's own, in canonical JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's half of a domain: its tools, the class that runs them, and its database."""
+
+    toolkit: type[Toolkit]
+    tools: Mapping[str, ToolSpec]
+    database: BaseDatabase
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Both halves. `sync` carries over what one side's world means for the other's; it changes
+    nothing when called twice, and needs calling only after a change."""
+
+    agent: Side
+    user: Side | None = None
+    sync: Callable[[SimpleNamespace], None] | None = None
+
+
+class World:
+    """What the tools of one episode act on. Starts as the domain's own database, unchanged."""
+
+    __slots__ = ("_agent", "_agent_db", "_salt", "_sides", "_user", "_user_db", "version")
+
+    def __init__(self, sides: Sides, salt: str = "episode") -> None:
+        self._sides = sides
+        self._salt = salt
+        self.version = 0
+        self._attach(
+            Overlay(sides.agent.database),
+            Overlay(sides.user.database) if sides.user is not None else None,
+        )
+
+    def _attach(self, agent_db: Overlay, user_db: Overlay | None) -> None:
+        sides = self._sides
+        self._agent_db, self._user_db = agent_db, user_db
+        self._agent = sides.agent.toolkit(agent_db.view, self._salt)
+        self._user = (
+            sides.user.toolkit(user_db.view, self._salt)
+            if sides.user is not None and user_db is not None
+            else None
+        )
+
+    def fork(self, salt: str | None = None) -> World:
+        """An independent copy. Costs a copy of two small dicts: rows are never written in place."""
+        twin = object.__new__(World)
+        twin._sides = self._sides
+        twin._salt = salt or self._salt
+        twin.version = self.version
+        twin._attach(self._agent_db.fork(), None if self._user_db is None else self._user_db.fork())
+        return twin
+
+    def tool(self, name: str, side: Requestor) -> ToolSpec | None:
+        """The tool `name` of that side, or None."""
+        half = self._sides.agent if side == "assistant" else self._sides.user
+        return None if half is None else half.tools.get(name)
+
+    def call(self, name: str, arguments: Mapping[str, Any], side: Requestor) -> tuple[str, bool]:
+        """Run a tool. Returns its text and whether it failed; it never raises.
+
+        Whatever a tool raises becomes the text `Error: …`, as in tau2-bench: wrong arguments are an
+        agent's mistake to learn from, not a reason to stop.
+        """
+        toolkit = self._agent if side == "assistant" else self._user
+        spec = self.tool(name, side)
+        if toolkit is None:
+            return "Error: User tools not available", True
+        if spec is None:
+            return f"Error: Tool '{name}' not found.", True
+        function = getattr(toolkit, name)
+        if spec.kind is not ToolKind.WRITE:
+            try:
+                return render(function(**arguments)), False
+            except Exception as error:
+                return f"Error: {error}", True
+        self._begin()
+        try:
+            result = function(**arguments)
+            self._sync()
+            return render(result), False
+        except Exception as error:
+            # What the tool had changed stays, and the sides are brought in line all the same.
+            self._sync()
+            return f"Error: {error}", True
+        finally:
+            self._commit()
+
+    def initialise(self, functions: tuple[EnvFunction, ...]) -> None:
+        """Run a task's initialisation functions, in one transaction.
+
+        Raises:
+            DataError: the world has no such function, or it failed: the task does not fit the data.
+        """
+        self._begin()
+        try:
+            self._sync()
+            for function in functions:
+                bound = self._function(function)
+                try:
+                    bound(**function.arguments)
+                    self._sync()
+                except Exception as error:
+                    raise DataError(
+                        f"initialisation {function.name}({function.arguments}) failed: {error}"
+                    ) from error
+        finally:
+            self._commit()
+
+    def holds(self, assertion: EnvFunction) -> bool:
+        """Whether an assertion holds. One that cannot be evaluated (it asserts on a bill that is
+        gone, say) does not."""
+        function = self._function(assertion)
+        try:
+            return bool(function(**assertion.arguments) == assertion.expected)
+        except Exception:
+            return False
+
+    def use(self, name: str, arguments: Mapping[str, Any], side: Requestor) -> None:
+        """Run an expected action when building the expected end state: errors are ignored and the
+        sides are not synchronised, as in tau2-bench's evaluator."""
+        toolkit = self._agent if side == "assistant" else self._user
+        spec = self.tool(name, side)
+        if toolkit is None or spec is None or spec.kind is not ToolKind.WRITE:
+            return
+        self._begin()
+        try:
+            getattr(toolkit, name)(**arguments)
+        except Exception:
+            return
+        finally:
+            self._commit()
+
+    def merge(self, side: Requestor, data: Mapping[str, Any]) -> None:
+        """Merge a task's initialisation data into one side's database, row by row.
+
+        Raises:
+            DataError: the data name a table that does not exist or do not form valid rows.
+        """
+        overlay = self._agent_db if side == "assistant" else self._user_db
+        if overlay is None:
+            raise DataError("the task initialises user data, but the domain's user has none")
+        overlay.begin()
+        try:
+            for field, rows in data.items():
+                overlay.merge(field, rows)
+        finally:
+            self.version += overlay.commit()
+
+    def difference(self) -> Difference:
+        """How both databases differ from the domain's own. Equal differences mean equal worlds."""
+        result: Difference = {
+            ("assistant", key): row for key, row in self._agent_db.difference().items()
+        }
+        if self._user_db is not None:
+            result.update({("user", key): row for key, row in self._user_db.difference().items()})
+        return result
+
+    def original(self, side: Requestor, key: Key) -> str | None:
+        """A row of the domain's own database in canonical JSON, or None where it has none."""
+        overlay = self._agent_db if side == "assistant" else self._user_db
+        row = None if overlay is None else overlay.base.row(key)
+        return None if row is None else row.canonical
+
+    def _function(self, function: EnvFunction) -> Callable[..., Any]:
+        toolkit = self._agent if function.side == "assistant" else self._user
+        bound = getattr(toolkit, function.name, None)
+        if bound is None:
+            raise DataError(f"the {function.side}'s side has no function {function.name!r}")
+        return bound  # type: ignore[no-any-return]
+
+    def _sync(self) -> None:
+        if self._sides.sync is not None:
+            self._sides.sync(SimpleNamespace(tools=self._agent, user_tools=self._user))
+
+    def _begin(self) -> None:
+        self._agent_db.begin()
+        if self._user_db is not None:
+            self._user_db.begin()
+
+    def _commit(self) -> None:
+        changed = self._agent_db.commit()
+        if self._user_db is not None:
+            changed = self._user_db.commit() or changed
+        self.version += changed

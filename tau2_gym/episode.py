@@ -1,0 +1,267 @@
+"""The turn-taking rules of tau2-bench as a state machine: no I/O, no threads, cheap to fork.
+
+Whoever drives an episode asks `turn` who is to act, and gives that party's message to `act`. The
+environment's own moves (running tool calls) follow at once. The rules are those of tau2-bench
+1.0.1's `orchestrator/orchestrator.py`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from tau2_gym.domains.base import Domain
+from tau2_gym.errors import ConfigError
+from tau2_gym.types import Message, Requestor, Role, Task, Termination, ToolCall
+from tau2_gym.users.base import STOP, STOP_TOKENS, UserView
+
+GREETING = "Hi! How can I help you today?"
+"""What the agent is taken to have said before the user's first message."""
+
+INVALID_CALL = "invalid_tool_call"
+"""Name of the call that stands for an action which could not be read. No tool has it, so that a
+replay by tau2-bench skips it; its result tells the agent what was wrong."""
+
+
+class Episode:
+    """One conversation about one task.
+
+    A step is one delivery of a message: the agent's, the user's and the environment's each count.
+
+    Args:
+        domain: the domain.
+        task: one of its tasks.
+        max_steps: the episode ends when this many steps were made and nobody waits for the
+            environment. The limit overrides a stop made on the same step.
+        max_errors: likewise for failed tool calls, the agent's and the user's together.
+        solo: no user: the agent has both sides' tools and may only call tools.
+        validate_communication: an empty message, or one with both text and tool calls, ends the
+            episode as its sender's error.
+        agent_stop: the agent may end the episode by itself.
+
+    Raises:
+        ConfigError: a limit is not positive, or the domain has no solo mode.
+
+    Attributes:
+        world: what the tools act on.
+        messages: everything said and done, oldest first.
+        chat: what the agent may see of it, in OpenAI chat form.
+        turn: who is to act; None when the episode has ended.
+        steps, num_errors: counted towards the limits.
+        malformed: actions that could not be read.
+        ownership_violations: the agent's calls of tools that only the user has.
+        termination: how the episode ended, or None.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        task: Task,
+        *,
+        max_steps: int = 100,
+        max_errors: int = 10,
+        solo: bool = False,
+        validate_communication: bool = False,
+        agent_stop: bool = False,
+    ) -> None:
+        if max_steps < 1 or max_errors < 1:
+            raise ConfigError(
+                f"max_steps and max_errors must be at least 1, not {max_steps} and {max_errors}"
+            )
+        if solo and domain.policy_solo is None:
+            raise ConfigError(f"{domain.name} has no solo mode; telecom and mock have one")
+        if solo and task.ticket is None:
+            raise ConfigError(f"task {task.id!r} has no ticket, so it cannot be played solo")
+        self.domain = domain
+        self.task = task
+        self.max_steps = max_steps
+        self.max_errors = max_errors
+        self.solo = solo
+        self.validate_communication = validate_communication
+        self.agent_stop = agent_stop
+        self.world = domain.start(task)
+        self.messages: list[Message] = []
+        self.chat: list[dict[str, Any]] = []
+        self.turn: Role | None = None
+        self.steps = 0
+        self.num_errors = 0
+        self.malformed = 0
+        self.ownership_violations = 0
+        self.termination: Termination | None = None
+        self._dialogue = b""
+        self._begin()
+
+    def _begin(self) -> None:
+        history = self.task.start.messages
+        if self.solo:
+            self.turn = Role.AGENT
+        elif not history:
+            self._append(Message("assistant", GREETING))
+            self.turn = Role.USER
+        else:
+            for message in history:
+                self._append(message)
+            last = history[-1]
+            if last.role == "tool":
+                self.turn = Role.AGENT if last.requestor == "assistant" else Role.USER
+            elif last.is_tool_call:
+                raise ConfigError(
+                    f"the message history of task {self.task.id!r} ends in a call without a result"
+                )
+            else:
+                self.turn = Role.USER if last.role == "assistant" else Role.AGENT
+
+    def fork(self) -> Episode:
+        """An independent copy that continues from here."""
+        twin = object.__new__(Episode)
+        twin.__dict__.update(self.__dict__)
+        twin.world = self.world.fork()
+        twin.messages = list(self.messages)
+        twin.chat = list(self.chat)
+        return twin
+
+    @property
+    def done(self) -> bool:
+        """Whether the episode has ended."""
+        return self.termination is not None
+
+    def act(self, message: Message) -> list[Message]:
+        """Deliver the next message and run the tool calls in it.
+
+        Args:
+            message: from the party whose turn it is.
+
+        Returns:
+            What was added to `messages`: the message itself and the results of its calls.
+
+        Raises:
+            RuntimeError: the episode has ended, or it is not this party's turn.
+            ValueError: the message is empty and communication is not validated.
+        """
+        sender = Role.AGENT if message.role == "assistant" else Role.USER
+        if self.turn is None or sender is not self.turn or message.role == "tool":
+            raise RuntimeError(f"{message.role} may not act: it is the turn of {self.turn}")
+        if not (message.has_text or message.is_tool_call or self.validate_communication):
+            raise ValueError(f"the {sender}'s message is empty")
+        # In solo mode the first message is part of the start, not a step.
+        opening = self.solo and not self.messages
+        added = [self._append(message)]
+        self.termination = self._verdict(message, sender)
+        self.steps += not opening
+        if not message.is_tool_call:
+            self.turn = Role.USER if sender is Role.AGENT else Role.AGENT
+            if not opening:
+                self._check_limits()
+        elif self.termination is None:
+            for call in message.tool_calls:
+                added.append(self._append(self._run(call, sender)))
+            self.steps += 1
+            self._check_limits()
+        if self.termination is not None:
+            self.turn = None
+        return added
+
+    def user_view(self) -> UserView:
+        """What the user sees now."""
+        allowed = self.task.user_tools
+        return UserView(
+            domain=self.domain.name,
+            task_id=self.task.id,
+            scenario=self.task.scenario,
+            tools=tuple(
+                tool
+                for name, tool in self.domain.user_tools.items()
+                if allowed is None or name in allowed
+            ),
+            messages=tuple(
+                message
+                for message in self.messages
+                if message.role == "user"
+                or (message.role == "assistant" and not message.is_tool_call)
+                or (message.role == "tool" and message.requestor == "user")
+            ),
+        )
+
+    @property
+    def state_key(self) -> str:
+        """A hash of both databases and everything said and done. Episodes of one task with equal
+        keys are in the same state (for step-level grouping as in GiGPO, arXiv:2505.10978)."""
+        digest = hashlib.sha256(self._dialogue)
+        for (side, key), row in sorted(self.world.difference().items(), key=repr):
+            digest.update(f"{side}{key}{row}".encode())
+        return digest.hexdigest()
+
+    def _append(self, message: Message) -> Message:
+        self.messages.append(message)
+        if message.role == "tool":
+            content: Any = [message.requestor, message.content, message.error]
+        else:
+            calls = [[call.name, call.arguments] for call in message.tool_calls]
+            content = [message.role, message.content, calls]
+        text = json.dumps(content, sort_keys=True)
+        self._dialogue = hashlib.sha256(self._dialogue + text.encode()).digest()
+        chat = chat_message(message)
+        if chat is not None:
+            self.chat.append(chat)
+        return message
+
+    def _verdict(self, message: Message, sender: Role) -> Termination | None:
+        """How the message itself ends the episode, if it does."""
+        text = message.content or ""
+        verdict = None
+        if sender is Role.USER:
+            if not message.is_tool_call and any(token in text for token in STOP_TOKENS):
+                verdict = Termination.USER_STOP
+        elif not message.is_tool_call:
+            if (self.solo or self.agent_stop) and STOP in text:
+                verdict = Termination.AGENT_STOP
+            elif self.solo:
+                verdict = Termination.AGENT_ERROR
+        if self.validate_communication and message.has_text == message.is_tool_call:
+            verdict = Termination.AGENT_ERROR if sender is Role.AGENT else Termination.USER_ERROR
+        return verdict
+
+    def _run(self, call: ToolCall, sender: Role) -> Message:
+        side: Requestor = "assistant" if sender is Role.AGENT else "user"
+        owner: Requestor = side
+        if sender is Role.AGENT and self.world.tool(call.name, "user") is not None:
+            if self.solo:
+                owner = "user"
+            elif self.world.tool(call.name, "assistant") is None:
+                self.ownership_violations += 1
+        if call.name == INVALID_CALL:
+            self.malformed += sender is Role.AGENT
+            content, error = f"Error: {call.arguments.get('reason', 'unreadable action')}", True
+        else:
+            content, error = self.world.call(call.name, call.arguments, owner)
+        self.num_errors += error
+        return Message("tool", content, call_id=call.id, requestor=side, error=error)
+
+    def _check_limits(self) -> None:
+        if self.steps >= self.max_steps:
+            self.termination = Termination.MAX_STEPS
+        if self.num_errors >= self.max_errors:
+            self.termination = Termination.TOO_MANY_ERRORS
+
+
+def chat_message(message: Message) -> dict[str, Any] | None:
+    """The message in OpenAI chat form, or None if the agent does not see it: the user's tool calls
+    and their results."""
+    if message.role == "tool":
+        if message.requestor == "user":
+            return None
+        return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
+    if message.role == "user":
+        return None if message.is_tool_call else {"role": "user", "content": message.content}
+    chat: dict[str, Any] = {"role": "assistant", "content": message.content}
+    if message.tool_calls:
+        chat["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    return chat

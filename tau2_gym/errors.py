@@ -1,0 +1,26 @@
+"""Errors meant for people: one sentence that names what is wrong and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Tau2GymError(ValueError):
+    """Base of every error this package raises on bad input."""
+
+
+class ConfigError(Tau2GymError):
+    """An argument or option has an unknown name or a value that is not allowed."""
+
+
+class DataError(Tau2GymError):
+    """A task file, database or recording does not have the form it must have."""
+
+
+class UserFault(RuntimeError):
+    """The simulated user could not produce a usable message. Never charged to the agent."""
+
+
+def one_of(what: str, value: object, allowed: Iterable[str]) -> ConfigError:
+    """The error for a value outside a closed set, naming the set."""
+    return ConfigError(f"unknown {what} {value!r}; allowed: {', '.join(sorted(allowed))}")

@@ -1,0 +1,195 @@
+"""The official reward and its checks, kept up to date step by step.
+
+tau2-bench grades once, at the end, by replaying the whole trajectory into a fresh environment. The
+grader here reaches the same findings from what each step added, so that they are there at every
+step. The rules are those of tau2-bench 1.0.1's `evaluator/`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from tau2_gym.domains.base import Domain
+from tau2_gym.domains.world import World
+from tau2_gym.types import (
+    Action,
+    Checks,
+    Criteria,
+    Message,
+    RewardBasis,
+    Task,
+    Termination,
+    ToolCall,
+)
+
+
+def action_matches(action: Action, call: ToolCall) -> bool:
+    """Whether a call counts as the expected action.
+
+    Names must be equal. Of the arguments, those named in `compare_args` are compared; without it,
+    the ones that the *call* has; an empty list of names compares nothing. Who asked, and whether
+    the call failed, does not matter. (`data_model/tasks.py`, `Action.compare_with_tool_call`.)
+    """
+    if action.name != call.name:
+        return False
+    names: Iterable[str] = call.arguments if action.compare_args is None else action.compare_args
+    names = set(names)
+    given = {name: value for name, value in call.arguments.items() if name in names}
+    wanted = {name: value for name, value in action.arguments.items() if name in names}
+    return given == wanted
+
+
+def communicates(required: str, message: Message) -> bool:
+    """Whether an agent's message says the required string: as a substring, without case, commas
+    dropped from the message only. (`evaluator/evaluator_communicate.py`.)"""
+    return (
+        message.role == "assistant"
+        and message.has_text
+        and required.lower() in (message.content or "").lower().replace(",", "")
+    )
+
+
+class Grader:
+    """The findings of one episode so far. `update` after every message, `checks` at any time."""
+
+    def __init__(self, domain: Domain, task: Task) -> None:
+        criteria = task.criteria or Criteria()
+        self.domain = domain
+        self.task = task
+        self._actions = criteria.actions or ()
+        self._communicate = criteria.communicate
+        self._assertions = criteria.env_assertions or ()
+        # tau2-bench leaves the database aside where a task has neither list.
+        self._compares_db = criteria.actions is not None or criteria.env_assertions is not None
+        self._action_met = [False] * len(self._actions)
+        self._said = [False] * len(self._communicate)
+        self._holds: tuple[bool, ...] = ()
+        self._db = True
+        self._similarity: float | None = None
+        self._version: int | None = None
+
+    def fork(self) -> Grader:
+        """An independent copy."""
+        twin = object.__new__(Grader)
+        twin.__dict__.update(self.__dict__)
+        twin._action_met = list(self._action_met)
+        twin._said = list(self._said)
+        return twin
+
+    def update(self, messages: Iterable[Message], world: World) -> None:
+        """Take in new messages and the world after them. Work is done only for what is new: calls
+        and texts are compared once, the world only when it has changed."""
+        for message in messages:
+            for call in message.tool_calls:
+                for index, action in enumerate(self._actions):
+                    if not self._action_met[index] and action_matches(action, call):
+                        self._action_met[index] = True
+            for index, required in enumerate(self._communicate):
+                if not self._said[index] and communicates(required, message):
+                    self._said[index] = True
+        if world.version != self._version:
+            self._version = world.version
+            self._holds = tuple(world.holds(assertion) for assertion in self._assertions)
+            if self._compares_db:
+                self._db = world.difference() == self.domain.expected(self.task)
+                self._similarity = None
+
+    def checks(self, world: World) -> Checks:
+        """The findings now. `world` is the one of the last `update`."""
+        if self._similarity is None:
+            self._similarity = (
+                1.0 if self._db else similarity(world, self.domain.expected(self.task))
+            )
+        return Checks(
+            db=self._db,
+            db_similarity=self._similarity,
+            actions=tuple(self._action_met),
+            communicate=tuple(self._said),
+            env_assertions=self._holds,
+        )
+
+    def privileged(self) -> dict[str, Any]:
+        """The findings with what they are about: for logs, never for the agent."""
+        return {
+            "action_checks": [
+                {
+                    "name": action.name,
+                    "arguments": action.arguments,
+                    "requestor": action.requestor,
+                    "compare_args": action.compare_args,
+                    "met": met,
+                }
+                for action, met in zip(self._actions, self._action_met, strict=True)
+            ],
+            "communicate_checks": [
+                {"info": info, "met": met}
+                for info, met in zip(self._communicate, self._said, strict=True)
+            ],
+            "env_assertion_checks": [
+                {"name": item.name, "arguments": item.arguments, "side": item.side, "met": met}
+                for item, met in zip(self._assertions, self._holds, strict=True)
+            ],
+        }
+
+
+def official_reward(task: Task, checks: Checks, termination: Termination) -> float | None:
+    """tau2-bench's reward of an ended episode: the product over the task's reward basis.
+
+    0 unless the agent or the user stopped it; 1 if the task has no criteria. None if the basis
+    contains natural-language assertions and everything else holds: only a judge can tell.
+    (`evaluator/evaluator.py`, `evaluate_simulation`, evaluation type ALL.)
+    """
+    if not termination.graded:
+        return 0.0
+    if task.criteria is None:
+        return 1.0
+    factors = {
+        RewardBasis.DB: checks.db,
+        RewardBasis.ENV_ASSERTION: all(checks.env_assertions),
+        RewardBasis.COMMUNICATE: all(checks.communicate),
+        RewardBasis.ACTION: all(checks.actions),
+    }
+    basis = set(task.criteria.basis)
+    if not all(factors[factor] for factor in basis if factor in factors):
+        return 0.0
+    return None if RewardBasis.NL_ASSERTION in basis else 1.0
+
+
+def similarity(world: World, expected: dict[Any, str]) -> float:
+    """How much of what was changed in the databases is what should have been.
+
+    |C ∩ E| / |C ∪ E| over the sets C of changed and E of expected changes of single fields; 1 if
+    both are empty. A finer measure than tau2-bench's equality of hashes, equal to 1 iff that holds.
+    """
+    difference = world.difference()
+    changed = _changed_fields(world, difference)
+    wanted = _changed_fields(world, expected)
+    union = changed | wanted
+    return len(changed & wanted) / len(union) if union else 1.0
+
+
+def _changed_fields(world: World, difference: dict[Any, str]) -> set[tuple[Any, ...]]:
+    fields: set[tuple[Any, ...]] = set()
+    for (side, key), row in difference.items():
+        before = world.original(side, key)
+        old = {} if before is None else dict(_leaves(json.loads(before)))
+        new = dict(_leaves(json.loads(row)))
+        fields.update((side, key, path, new.get(path)) for path in old.keys() - new.keys())
+        fields.update((side, key, *leaf) for leaf in new.items() - old.items())
+    return fields
+
+
+def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, str]]:
+    """Every scalar below `value` with its path, and the size of every list and dict."""
+    if isinstance(value, dict):
+        yield path, f"{{{len(value)}}}"
+        for key, item in value.items():
+            yield from _leaves(item, f"{path}.{key}")
+    elif isinstance(value, list):
+        yield path, f"[{len(value)}]"
+        for index, item in enumerate(value):
+            yield from _leaves(item, f"{path}[{index}]")
+    else:
+        yield path, json.dumps(value)

@@ -1,0 +1,253 @@
+"""Dense rewards: a potential from the grader's checks, and a ledger of what each step earned.
+
+With Φ the partial score in [0, 1] (`partial_score`), α its weight and R the official reward, the
+presets give at step t, from state s_t to s_{t+1}:
+
+- `sparse`:     R at the end.
+- `shaped`:     R + α·Φ(s_T) at the end (the reward of Barnes' tau2 pipeline).
+- `progress`:   α·(Φ(s_{t+1}) − Φ(s_t)) at every step, plus R at the end. Sums to `shaped` less
+                α·Φ(s_0). Not policy-invariant: it pays for progress even when the task fails.
+- `potential`:  α·(γ·Φ(s_{t+1}) − Φ(s_t)) with Φ = 0 at the end, plus R. Leaves the optimal policy as
+                it is (Ng, Harada, Russell: Policy invariance under reward transformations, 1999).
+                The end by `max_steps` counts as an end here too, or a policy would earn by waiting.
+
+Every amount is a line of the ledger, and the reward is the ledger's sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from tau2_gym.errors import ConfigError, one_of
+from tau2_gym.turns import Turn
+from tau2_gym.types import Checks
+
+Preset = Literal["sparse", "shaped", "progress", "potential"]
+PRESETS: tuple[Preset, ...] = ("sparse", "shaped", "progress", "potential")
+
+Ledger = dict[str, float]
+"""Amounts by name, in a fixed order; their sum is the reward."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each component counts towards the partial score. Only their ratio matters.
+
+    The defaults are those of Barnes' tau2 pipeline (`env.py`, `reward.py`).
+    """
+
+    action: float = 0.5
+    communicate: float = 0.15
+    env_assertion: float = 0.35
+    db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if any(getattr(self, item.name) < 0 for item in fields(self)):
+            raise ConfigError(f"weights must not be negative: {self}")
+
+
+TELECOM_WEIGHTS = Weights(action=0.35, communicate=0.35, env_assertion=0.3, db=0.0)
+ALPHA = {"airline": 0.25, "retail": 0.2, "telecom": 0.4, "mock": 0.25}
+"""0.25 times 1, 0.8 and 1.6, as in Barnes' tau2 pipeline (`reward.py`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """A penalty on the length of what the agent has written so far, paid at the end.
+
+    Nothing up to `limit − buffer`, then linearly down to −`factor` at `limit` and on from there:
+    min((limit − buffer − L)/buffer · factor, 0) (DAPO, arXiv:2503.14476, equation 13, without its
+    floor, as in GRPO-TCR). Only the agent's own text counts.
+
+    Attributes:
+        limit, buffer: in units of `length`.
+        factor: the penalty at `limit`.
+        length: how to measure a text; characters by default, a tokenizer's count if you have one.
+    """
+
+    limit: int
+    buffer: int
+    factor: float = 1.0
+    length: Callable[[str], int] = len
+
+    def __post_init__(self) -> None:
+        if not 0 < self.buffer <= self.limit or self.factor < 0:
+            raise ConfigError(
+                f"overlong needs 0 < buffer <= limit and factor >= 0, not {self.buffer}, "
+                f"{self.limit} and {self.factor}"
+            )
+
+    def penalty(self, length: int) -> float:
+        """The (negative) amount for a total length."""
+        return min((self.limit - self.buffer - length) / self.buffer * self.factor, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """What an environment pays.
+
+    Attributes:
+        preset: see the module's docstring.
+        alpha: weight of the partial score; by default the domain's (`ALPHA`).
+        weights: of its components; by default the domain's.
+        gamma: discount of the `potential` preset.
+        tool_call: paid at the end of an episode that earned less than 1, for each turn with a valid
+            call, up to `tool_call_cap` (GRPO-TCR: 0.1 and 0.4). Failed and repeated calls are not
+            valid.
+        tool_call_cap: the most that `tool_call` pays in an episode.
+        malformed, ownership, tool_error, repetition: taken for each such event (see `Turn`).
+        overlong: penalty on the agent's total length, or None.
+
+    Raises:
+        ConfigError: an amount is negative, gamma not in [0, 1], or the preset unknown.
+    """
+
+    preset: Preset = "progress"
+    alpha: float | None = None
+    weights: Weights | None = None
+    gamma: float = 1.0
+    tool_call: float = 0.0
+    tool_call_cap: float = 0.4
+    malformed: float = 0.0
+    ownership: float = 0.0
+    tool_error: float = 0.0
+    repetition: float = 0.0
+    overlong: Overlong | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise one_of("reward preset", self.preset, PRESETS)
+        if not 0 <= self.gamma <= 1:
+            raise ConfigError(f"gamma must lie in [0, 1], not {self.gamma}")
+        for name in (
+            "alpha",
+            "tool_call",
+            "tool_call_cap",
+            "malformed",
+            "ownership",
+            "tool_error",
+            "repetition",
+        ):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ConfigError(
+                    f"{name} must not be negative, and is {value}: penalties are given as amounts"
+                )
+
+    @classmethod
+    def of(cls, reward: str | Mapping[str, Any] | RewardConfig) -> RewardConfig:
+        """A config from a preset's name, from keyword arguments as a mapping, or as it is.
+
+        Raises:
+            ConfigError: unknown preset or keyword.
+        """
+        if isinstance(reward, RewardConfig):
+            return reward
+        if isinstance(reward, str):
+            if reward not in PRESETS:
+                raise one_of("reward preset", reward, PRESETS)
+            return cls(preset=reward)
+        allowed = {item.name for item in fields(cls)}
+        for name in reward:
+            if name not in allowed:
+                raise one_of("reward option", name, allowed)
+        options = dict(reward)
+        for name, kind in (("weights", Weights), ("overlong", Overlong)):
+            if isinstance(options.get(name), Mapping):
+                options[name] = kind(**options[name])
+        return cls(**options)
+
+
+def default_weights(domain: str) -> Weights:
+    """The weights that Barnes' tau2 pipeline uses for a domain."""
+    return TELECOM_WEIGHTS if domain == "telecom" else Weights()
+
+
+def partial_score(checks: Checks, weights: Weights) -> float:
+    """Φ = Σ wᵢ·cᵢ / Σ wᵢ over the components the task has; 0 if it has none with a weight.
+
+    cᵢ is the fraction of expected actions matched, of required strings said, of assertions met,
+    and `db_similarity`. (Barnes' tau2 pipeline, `env.py`; its `db` component is 0 or 1, ours fine.)
+    """
+    total = score = 0.0
+    for weight, findings in (
+        (weights.action, checks.actions),
+        (weights.communicate, checks.communicate),
+        (weights.env_assertion, checks.env_assertions),
+    ):
+        if findings and weight:
+            total += weight
+            score += weight * sum(findings) / len(findings)
+    if weights.db:
+        total += weights.db
+        score += weights.db * checks.db_similarity
+    return score / total if total else 0.0
+
+
+@dataclass(slots=True)
+class Accountant:
+    """Keeps the books of one episode.
+
+    Args:
+        config: what is paid.
+        domain: whose defaults apply.
+        start: Φ(s_0).
+    """
+
+    config: RewardConfig
+    domain: str
+    start: float
+    valid_turns: int = 0
+    length: int = 0
+
+    def fork(self) -> Accountant:
+        """An independent copy."""
+        return Accountant(self.config, self.domain, self.start, self.valid_turns, self.length)
+
+    def weights(self) -> Weights:
+        """The weights in force."""
+        return self.config.weights or default_weights(self.domain)
+
+    def alpha(self) -> float:
+        """The weight of the partial score in force."""
+        return ALPHA[self.domain] if self.config.alpha is None else self.config.alpha
+
+    def step(
+        self, before: float, after: float, turn: Turn, *, ended: bool, official: float | None
+    ) -> Ledger:
+        """The ledger of one step.
+
+        Args:
+            before, after: Φ(s_t) and Φ(s_{t+1}).
+            turn: the agent's turn.
+            ended: whether the episode has ended with this step.
+            official: the official reward then; None if it takes a judge, which pays nothing here.
+        """
+        config, alpha = self.config, self.alpha()
+        self.valid_turns += turn.valid_calls > 0
+        ledger: Ledger = {}
+        if config.preset == "progress":
+            ledger["progress"] = alpha * (after - before)
+        elif config.preset == "potential":
+            ledger["potential"] = alpha * ((0.0 if ended else config.gamma * after) - before)
+        elif config.preset == "shaped":
+            ledger["shaped"] = alpha * after if ended else 0.0
+        ledger["official"] = (official or 0.0) if ended else 0.0
+        if config.tool_call:
+            earns = ended and (official or 0.0) < 1.0
+            bonus = min(config.tool_call_cap, config.tool_call * self.valid_turns)
+            ledger["tool_call"] = bonus if earns else 0.0
+        for name, rate, count in (
+            ("malformed", config.malformed, turn.malformed),
+            ("ownership", config.ownership, turn.ownership),
+            ("tool_error", config.tool_error, turn.errors),
+            ("repetition", config.repetition, turn.repeated),
+        ):
+            if rate:
+                ledger[name] = -rate * count
+        if config.overlong is not None:
+            self.length += config.overlong.length(turn.text)
+            ledger["overlong"] = config.overlong.penalty(self.length) if ended else 0.0
+        return ledger

@@ -1,0 +1,57 @@
+"""Who answers the agent: the `User` protocol and what a user sees.
+
+A user is a function of its view of the episode and a seed. It keeps no state between calls, so that
+a forked, resumed or replayed episode needs nothing but its messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from tau2_gym.types import Message, Scenario, ToolSpec
+
+STOP = "###STOP###"
+TRANSFER = "###TRANSFER###"
+OUT_OF_SCOPE = "###OUT-OF-SCOPE###"
+STOP_TOKENS = (STOP, TRANSFER, OUT_OF_SCOPE)
+
+
+@dataclass(frozen=True, slots=True)
+class UserView:
+    """What the user sees: its scenario, its own tools, and the messages that reached it.
+
+    `messages` holds the agent's texts (role assistant), the user's own messages (role user, text
+    or tool calls) and the results of the user's own calls (role tool), oldest first. The agent's
+    tool calls and their results are not in it.
+    """
+
+    domain: str
+    task_id: str
+    scenario: Scenario
+    tools: tuple[ToolSpec, ...]
+    messages: tuple[Message, ...]
+
+
+@runtime_checkable
+class User(Protocol):
+    """A simulated user, called in turn."""
+
+    def respond(self, view: UserView, seed: int) -> Message:
+        """The user's next message, `role="user"`: text, or calls of its own tools (requestor user).
+
+        The same view and seed give the same message.
+
+        Raises:
+            UserFault: no usable message could be produced.
+        """
+        ...
+
+
+@runtime_checkable
+class AsyncUser(Protocol):
+    """A simulated user that waits for something, a model server for example."""
+
+    async def arespond(self, view: UserView, seed: int) -> Message:
+        """As `User.respond`."""
+        ...
