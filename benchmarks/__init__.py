@@ -1,0 +1,1 @@
+"""Command lines that evaluate agents, check conformance and measure speed."""

@@ -190,7 +190,8 @@ def _report(
     try:
         agree, differ = compare(path, check, source, data_dir)
     except (Tau2GymError, OSError, KeyError, json.JSONDecodeError) as error:
-        console.print(f"[red]{path}: {error!r}[/red]")
+        text = str(error) if isinstance(error, Tau2GymError) else f"{path}: {error!r}"
+        console.print(f"error: {text}", style="red", markup=False)
         raise typer.Exit(2) from error
     for title, differences in differ[:show]:
         console.print(title, style="bold", markup=False)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -49,6 +50,7 @@ def parse_action(
 
     Raises:
         TypeError: the action is neither a string nor a mapping.
+        ConfigError: the mapping is a message of another role.
     """
     try:
         if isinstance(action, str):
@@ -62,7 +64,7 @@ def parse_action(
         if not (message.has_text or message.is_tool_call):
             raise MalformedAction("the message is empty")
     except MalformedAction as error:
-        raw = action if isinstance(action, str) else json.dumps(action, default=str)
+        raw = action if isinstance(action, str) else _shown(action)
         reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
         call = ToolCall(INVALID_CALL, {"text": raw, "reason": reason}, f"call_{turn}_0")
         return Message("assistant", tool_calls=(call,))
@@ -78,7 +80,8 @@ def format_action(message: Message) -> str:
     """The message as text in the Hermes form: what `parse_action` reads back."""
     parts = [message.content] if message.has_text and message.content else []
     for call in message.tool_calls:
-        body = json.dumps({"name": call.name, "arguments": call.arguments})
+        # JSON may write "/" with a backslash: no argument can close the block early.
+        body = json.dumps({"name": call.name, "arguments": call.arguments}).replace("</", "<\\/")
         parts.append(f"<tool_call>\n{body}\n</tool_call>")
     return "\n".join(parts)
 
@@ -142,7 +145,39 @@ def _call(data: Any) -> tuple[str, dict[str, Any]]:
         arguments = {}
     if not isinstance(arguments, Mapping):
         raise MalformedAction('"arguments" must be a JSON object')
-    return name, dict(arguments)
+    return name, _plain(arguments)
+
+
+MAX_DEPTH, MAX_BITS = 64, 10_000
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """A private copy of a JSON value. Refuses what JSON cannot express, and what no database row
+    can hold: half a surrogate pair, numbers of thousands of digits, nesting without end."""
+    if depth > MAX_DEPTH:
+        raise MalformedAction("the arguments are nested too deeply")
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise MalformedAction(f"the arguments hold a broken character ({error})") from error
+        return value
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise MalformedAction("the arguments hold too large a number")
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item, depth + 1) for item in value]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
+    raise MalformedAction("the arguments hold something that is not JSON")
+
+
+def _shown(action: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(action, default=str)
+    except (TypeError, ValueError, RecursionError):
+        return reprlib.repr(action)
 
 
 def _looks_like_call(data: Any) -> bool:

@@ -187,10 +187,7 @@ class Episode:
     def state_key(self) -> str:
         """A hash of both databases and everything said and done. Episodes of one task with equal
         keys are in the same state (for step-level grouping as in GiGPO, arXiv:2505.10978)."""
-        digest = hashlib.sha256(self._dialogue)
-        for (side, key), row in sorted(self.world.difference().items(), key=repr):
-            digest.update(f"{side}{key}{row}".encode())
-        return digest.hexdigest()
+        return hashlib.sha256(self._dialogue + self.world.digest).hexdigest()
 
     def _append(self, message: Message) -> Message:
         self.messages.append(message)

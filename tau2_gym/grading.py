@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from tau2_gym.domains.base import Domain
-from tau2_gym.domains.world import World
+from tau2_gym.domains.world import Difference, World
 from tau2_gym.types import (
     Action,
     Checks,
@@ -157,28 +158,33 @@ def official_reward(task: Task, checks: Checks, termination: Termination) -> flo
     return None if RewardBasis.NL_ASSERTION in basis else 1.0
 
 
-def similarity(world: World, expected: dict[Any, str]) -> float:
+def similarity(world: World, expected: Difference) -> float:
     """How much of what was changed in the databases is what should have been.
 
     |C ∩ E| / |C ∪ E| over the sets C of changed and E of expected changes of single fields; 1 if
     both are empty. A finer measure than tau2-bench's equality of hashes, equal to 1 iff that holds.
     """
     difference = world.difference()
-    changed = _changed_fields(world, difference)
-    wanted = _changed_fields(world, expected)
-    union = changed | wanted
-    return len(changed & wanted) / len(union) if union else 1.0
-
-
-def _changed_fields(world: World, difference: dict[Any, str]) -> set[tuple[Any, ...]]:
-    fields: set[tuple[Any, ...]] = set()
-    for (side, key), row in difference.items():
+    common = union = 0
+    for side, key in difference.keys() | expected.keys():
         before = world.original(side, key)
-        old = {} if before is None else dict(_leaves(json.loads(before)))
-        new = dict(_leaves(json.loads(row)))
-        fields.update((side, key, path, new.get(path)) for path in old.keys() - new.keys())
-        fields.update((side, key, *leaf) for leaf in new.items() - old.items())
-    return fields
+        changed = _changed_fields(before, difference.get((side, key)))
+        wanted = _changed_fields(before, expected.get((side, key)))
+        common += len(changed & wanted)
+        union += len(changed | wanted)
+    return common / union if union else 1.0
+
+
+@lru_cache(maxsize=8192)
+def _changed_fields(before: str | None, row: str | None) -> frozenset[tuple[str, str | None]]:
+    """Paths and new values of the fields that changed from one version of a row to the other; None
+    for a path that is gone. Rows come as canonical JSON; `row` is None where nothing changed."""
+    if row is None:
+        return frozenset()
+    old = {} if before is None else dict(_leaves(json.loads(before)))
+    new = dict(_leaves(json.loads(row)))
+    gone = {(path, None) for path in old.keys() - new.keys()}
+    return frozenset(gone | (new.items() - old.items()))
 
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, str]]:

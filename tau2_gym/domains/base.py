@@ -121,6 +121,11 @@ class Domain:
             difference = self._expected[task.id] = world.difference()
         return difference
 
+    def forget(self) -> None:
+        """Drop the initial and expected states computed so far, to free memory or to time them."""
+        self._starts.clear()
+        self._expected.clear()
+
     def _initialise(self, task: Task, world: World) -> World:
         """Bring a fresh world into the task's initial state (tau2-bench 1.0.1,
         `environment/environment.py`, `Environment.set_state`)."""

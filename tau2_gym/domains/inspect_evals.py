@@ -7,7 +7,6 @@ Where its rendering differs from tau2-bench's, tau2-bench's is restored here.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -26,7 +25,8 @@ from tau2_gym.domains.instruction import AGENT_INSTRUCTION
 from tau2_gym.domains.overlay import BaseDatabase
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
-from tau2_gym.domains.toolkit import Toolkit, bind, rebind
+from tau2_gym.domains.telecom import default_vpn_details, repeatable_charge
+from tau2_gym.domains.toolkit import Toolkit, bind
 from tau2_gym.domains.world import Side, Sides
 from tau2_gym.errors import DataError
 from tau2_gym.types import ToolKind, ToolSpec
@@ -248,20 +248,6 @@ def _retail(folder: DataFolder) -> Sides:
     return Sides(Side(toolkit, specs, BaseDatabase(_database(RetailDB, folder, "db"))))
 
 
-class _BillIds:
-    """Stands in for the module `uuid` where a new bill is named, so that episodes repeat exactly.
-
-    The names differ between a played world and the expected one, as random ones do in tau2-bench:
-    a refuelled line's database never equals the expected one there.
-    """
-
-    def __init__(self, salt: str, number: int) -> None:
-        self.hex = hashlib.sha256(f"{salt}:{number}".encode()).hexdigest()
-
-    def uuid4(self) -> _BillIds:
-        return self
-
-
 def get_details_by_id(self: Any, id: str) -> dict[str, Any]:
     """The row of that id. The package returns it as a dict, whose numbers would become strings."""
     finders = {
@@ -285,17 +271,13 @@ def _telecom(folder: DataFolder) -> Sides:
     from inspect_evals.tau2.telecom.tools import all_telecom_agent_tools
     from inspect_evals.tau2.telecom.user_tools import all_telecom_user_tools
 
-    charge = vars(TelecomAgentTools)["_apply_one_time_charge"]
-
-    def apply_one_time_charge(self: Any, *args: Any, **kwargs: Any) -> None:
-        ids = _BillIds(self.salt, len(self.db.bills))
-        rebind(charge, charge.__qualname__, {"uuid": ids})(self, *args, **kwargs)
-
     agent = bind(
         "TelecomTools",
         TelecomAgentTools,
         extra={
-            "_apply_one_time_charge": apply_one_time_charge,
+            "_apply_one_time_charge": repeatable_charge(
+                vars(TelecomAgentTools)["_apply_one_time_charge"]
+            ),
             "get_details_by_id": get_details_by_id,
         },
     )
@@ -314,7 +296,7 @@ def _telecom(folder: DataFolder) -> Sides:
         "TelecomUserTools",
         TelecomUserTools,
         replacements={"APNSettings": settings},
-        extra={"default_vpn_details": property(lambda self: self.db.default_vpn_details)},
+        extra={"default_vpn_details": property(default_vpn_details)},
     )
     vpn = TelecomUserTools.model_fields["default_vpn_details"].default
     # The classes carry tau2-bench's docstrings here, the wrappers edited ones.

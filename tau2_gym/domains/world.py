@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -41,12 +42,24 @@ class Sides:
 class World:
     """What the tools of one episode act on. Starts as the domain's own database, unchanged."""
 
-    __slots__ = ("_agent", "_agent_db", "_salt", "_sides", "_user", "_user_db", "version")
+    __slots__ = (
+        "_agent",
+        "_agent_db",
+        "_difference",
+        "_digest",
+        "_salt",
+        "_sides",
+        "_user",
+        "_user_db",
+        "version",
+    )
 
     def __init__(self, sides: Sides, salt: str = "episode") -> None:
         self._sides = sides
         self._salt = salt
         self.version = 0
+        self._difference: Difference | None = None
+        self._digest: bytes | None = None
         self._attach(
             Overlay(sides.agent.database),
             Overlay(sides.user.database) if sides.user is not None else None,
@@ -68,6 +81,8 @@ class World:
         twin._sides = self._sides
         twin._salt = salt or self._salt
         twin.version = self.version
+        twin._difference = self._difference
+        twin._digest = self._digest
         twin._attach(self._agent_db.fork(), None if self._user_db is None else self._user_db.fork())
         return twin
 
@@ -165,16 +180,30 @@ class World:
             for field, rows in data.items():
                 overlay.merge(field, rows)
         finally:
-            self.version += overlay.commit()
+            self._touch(overlay.commit())
 
     def difference(self) -> Difference:
-        """How both databases differ from the domain's own. Equal differences mean equal worlds."""
-        result: Difference = {
-            ("assistant", key): row for key, row in self._agent_db.difference().items()
-        }
-        if self._user_db is not None:
-            result.update({("user", key): row for key, row in self._user_db.difference().items()})
-        return result
+        """How both databases differ from the domain's own. Equal differences mean equal worlds.
+        Not to be changed by the caller: it is kept until the next change."""
+        if self._difference is None:
+            result: Difference = {
+                ("assistant", key): row for key, row in self._agent_db.difference().items()
+            }
+            if self._user_db is not None:
+                user_rows = self._user_db.difference().items()
+                result.update({("user", key): row for key, row in user_rows})
+            self._difference = result
+        return self._difference
+
+    @property
+    def digest(self) -> bytes:
+        """A hash of both databases: of what in them differs from the domain's own."""
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for place, row in sorted(self.difference().items(), key=repr):
+                digest.update(f"{place}{row}".encode())
+            self._digest = digest.digest()
+        return self._digest
 
     def original(self, side: Requestor, key: Key) -> str | None:
         """A row of the domain's own database in canonical JSON, or None where it has none."""
@@ -202,4 +231,9 @@ class World:
         changed = self._agent_db.commit()
         if self._user_db is not None:
             changed = self._user_db.commit() or changed
-        self.version += changed
+        self._touch(changed)
+
+    def _touch(self, changed: bool) -> None:
+        if changed:
+            self.version += 1
+            self._difference = self._digest = None

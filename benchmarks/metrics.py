@@ -1,0 +1,96 @@
+"""pass@k and pass^k, with bootstrap intervals over tasks.
+
+Of n attempts at a task, c succeeded.
+
+pass@k = 1 − C(n−c, k) / C(n, k): the chance that at least one of k attempts succeeds (Chen et al.,
+arXiv:2107.03374, the unbiased estimator). pass^k = C(c, k) / C(n, k): the chance that all of k do
+(Yao et al., τ-bench, arXiv:2406.12045). Both are averaged over tasks. Where n < k they are undefined,
+which is None here and null in results: never 0, never 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+def pass_at_k(attempts: int, successes: int, k: int) -> float | None:
+    """1 − C(n−c, k)/C(n, k), or None if there are fewer than k attempts.
+
+    Raises:
+        ValueError: k < 1, or the counts are impossible.
+    """
+    _check(attempts, successes, k)
+    if attempts < k:
+        return None
+    return 1.0 - comb(attempts - successes, k) / comb(attempts, k)
+
+
+def pass_hat_k(attempts: int, successes: int, k: int) -> float | None:
+    """C(c, k)/C(n, k), or None if there are fewer than k attempts.
+
+    Raises:
+        ValueError: k < 1, or the counts are impossible.
+    """
+    _check(attempts, successes, k)
+    return comb(successes, k) / comb(attempts, k) if attempts >= k else None
+
+
+def _check(attempts: int, successes: int, k: int) -> None:
+    if k < 1 or not 0 <= successes <= attempts:
+        raise ValueError(f"impossible counts: {successes} of {attempts} attempts, k={k}")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A mean over tasks with a 95 % interval; all None where no task has a value.
+
+    Attributes:
+        value: the mean.
+        low, high: percentiles of the means of resampled tasks.
+        tasks: how many tasks have a value.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    tasks: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Plain data."""
+        return {"value": self.value, "low": self.low, "high": self.high, "tasks": self.tasks}
+
+
+def estimate(strata: Mapping[str, Sequence[float | None]], seed: int = 0) -> Estimate:
+    """The mean over tasks with a percentile bootstrap interval.
+
+    Tasks are drawn with replacement within each stratum, since how many tasks a domain has is part
+    of the benchmark and not of chance. Attempts at a task are not resampled. An interval of a
+    single task is that task's value.
+
+    Args:
+        strata: values of tasks by domain; None counts as no task.
+        seed: of the resampling.
+    """
+    groups = [
+        np.array([value for value in values if value is not None], dtype=float)
+        for values in strata.values()
+    ]
+    groups = [group for group in groups if group.size]
+    count = sum(group.size for group in groups)
+    if not count:
+        return Estimate(None, None, None, 0)
+    rng = np.random.default_rng(seed)
+    sums = np.zeros(RESAMPLES)
+    for group in groups:
+        sums += group[rng.integers(group.size, size=(RESAMPLES, group.size))].sum(axis=1)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(sums / count, [tail, 100 - tail])
+    mean = sum(float(group.sum()) for group in groups) / count
+    return Estimate(mean, float(low), float(high), count)

@@ -1,0 +1,155 @@
+"""What a run amounts to: numbers by domain and overall, and a table of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from statistics import fmean
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks.attempts import SUCCESS
+from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+
+Row = dict[str, Any]
+
+FAULTS = ("excluded", "failed")
+"""Attempts that ended in a fault are left out, or counted as failures. Both are reported."""
+
+
+def summarise(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
+    """The numbers of a run: `overall` and `by_domain`.
+
+    Args:
+        rows: the results.
+        k: up to which k to compute pass@k and pass^k.
+        seed: of the bootstrap.
+    """
+    domains = list(dict.fromkeys(row["domain"] for row in rows))
+    return {
+        "overall": _group(rows, k, seed),
+        "by_domain": {
+            domain: _group([row for row in rows if row["domain"] == domain], k, seed)
+            for domain in domains
+        },
+    }
+
+
+def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
+    graded = [row for row in rows if row["fault"] is None and row["official_reward"] is not None]
+    played = [row for row in rows if row["fault"] is None]
+    return {
+        "tasks": len({(row["domain"], row["task_id"]) for row in rows}),
+        "attempts": len(rows),
+        "successes": sum(row["official_reward"] >= SUCCESS for row in graded),
+        "pass": {
+            faults: {
+                **{f"pass@{i}": _pass(rows, i, pass_at_k, faults, seed).to_dict() for i in _to(k)},
+                **{f"pass^{i}": _pass(rows, i, pass_hat_k, faults, seed).to_dict() for i in _to(k)},
+            }
+            for faults in FAULTS
+        },
+        "official_reward": _mean(graded, "official_reward"),
+        "reward": _mean(played, "reward"),
+        "partial_score": _mean(played, "partial_score"),
+        "turns": _mean(played, "num_turns"),
+        "steps": _mean(played, "steps"),
+        "num_errors": _mean(played, "num_errors"),
+        "malformed": _mean(played, "malformed"),
+        "ownership_violations": _mean(played, "ownership_violations"),
+        "terminations": dict(Counter(row["termination"] for row in played)),
+        "faults": dict(Counter(row["fault"] for row in rows if row["fault"] is not None)),
+        "ungraded": sorted({row["task_id"] for row in rows if row["ungraded"]}),
+    }
+
+
+def _to(k: int) -> range:
+    return range(1, k + 1)
+
+
+def _mean(rows: Sequence[Row], name: str) -> float | None:
+    return fmean(row[name] for row in rows) if rows else None
+
+
+def _pass(
+    rows: Sequence[Row],
+    k: int,
+    formula: Callable[[int, int, int], float | None],
+    faults: str,
+    seed: int,
+) -> Estimate:
+    """A metric over tasks. Attempts that nobody graded are left out in either case."""
+    counts: dict[str, dict[str, list[int]]] = {}
+    for row in rows:
+        count = counts.setdefault(row["domain"], {}).setdefault(row["task_id"], [0, 0])
+        if row["fault"] is None and row["official_reward"] is not None:
+            count[0] += 1
+            count[1] += row["official_reward"] >= SUCCESS
+        elif row["fault"] is not None and faults == "failed":
+            count[0] += 1
+    return estimate(
+        {
+            domain: [formula(attempts, successes, k) for attempts, successes in tasks.values()]
+            for domain, tasks in counts.items()
+        },
+        seed,
+    )
+
+
+def table(summary: dict[str, Any], k: int, title: str) -> Table:
+    """The summary for the terminal: percentages with their 95 % intervals."""
+    result = Table(title=title, title_justify="left", caption_justify="left")
+    result.add_column("domain")
+    for name in ("tasks", "pass@1"):
+        result.add_column(name, justify="right")
+    if k > 1:
+        for name in (f"pass@{k}", f"pass^{k}"):
+            result.add_column(name, justify="right")
+    for name in ("partial", "turns", "errors", "owner viol.", "faults"):
+        result.add_column(name, justify="right")
+    groups = {**summary["by_domain"]}
+    if len(groups) > 1:
+        groups["overall"] = summary["overall"]
+    for name, group in groups.items():
+        metrics = group["pass"]["excluded"]
+        shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
+        result.add_row(
+            name,
+            str(group["tasks"]),
+            *(_percent(metrics[metric]) for metric in shown),
+            _number(group["partial_score"], 2),
+            _number(group["turns"], 1),
+            _number(group["num_errors"], 1),
+            _number(group["ownership_violations"], 1),
+            str(sum(group["faults"].values())),
+            style="bold" if name == "overall" else None,
+        )
+    result.caption = caption(summary)
+    return result
+
+
+def caption(summary: dict[str, Any]) -> str | None:
+    """What the table's numbers leave out: faults and ungraded attempts, if there were any."""
+    overall = summary["overall"]
+    notes = []
+    if overall["faults"]:
+        failed = overall["pass"]["failed"]["pass@1"]
+        kinds = ", ".join(f"{count} {kind}" for kind, count in overall["faults"].items())
+        notes.append(
+            f"Faults ({kinds}) are excluded; counted as failures, pass@1 is {_percent(failed)}."
+        )
+    if overall["ungraded"]:
+        notes.append(f"{len(overall['ungraded'])} tasks need a judge and are ungraded.")
+    return " ".join(notes) or None
+
+
+def _percent(metric: dict[str, Any]) -> str:
+    if metric["value"] is None:
+        return "–"
+    low, high = 100 * metric["low"], 100 * metric["high"]
+    return f"{100 * metric['value']:.1f} [{low:.0f}, {high:.0f}]"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
