@@ -1,7 +1,9 @@
-"""The `Agent` protocol and what an agent sees.
+"""The `Agent` protocols and what an agent sees.
 
-An agent is a function of its view of the episode and a seed, without hidden state, so that forked
-and resumed episodes need nothing but their messages.
+An agent is a function of its view of the episode and a seed. One that needs more than the view,
+the exact tokens of its conversation for example, hands it over as `memory` with each reply and gets
+it back with the next call. Nothing is hidden in the agent, so that episodes can be forked, resumed
+and played hundreds at a time by one agent object.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-Action = str | dict[str, Any]
+Action = str | Mapping[str, Any]
 """What an environment's `step` takes: text in any accepted form, or an OpenAI assistant message."""
 
 
@@ -25,7 +27,8 @@ class AgentView:
         messages: the conversation so far in OpenAI chat form, without a system message.
         ticket: the task as a ticket, in solo mode only.
         turn: how many actions the agent has taken.
-        privileged: what an agent must not see (gold actions, user scenario). Only `oracle` reads it.
+        privileged: what an agent must not see (expected actions, user scenario). Only `oracle`
+            reads it.
     """
 
     domain: str
@@ -52,8 +55,58 @@ class AgentView:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Something that plays the customer-service agent."""
+    """Something that plays the customer-service agent, called in turn."""
 
     def act(self, view: AgentView, seed: int) -> Action:
         """The next action. The same view and seed give the same action."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What model calls have taken; sums with `+`. `cost` is in US dollars, 0 where unknown."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float = 0.0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.cost + other.cost,
+            self.calls + other.calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An agent's action with what belongs to it.
+
+    Attributes:
+        action: the action; None if the agent cannot act any more (`stop` says why).
+        memory: what the agent wants to be given with the next view. Immutable, or never changed.
+        usage: what the model call took.
+        stop: why the agent cannot go on: `context_overflow` when the conversation no longer fits
+            the model. Ends the episode with that reason.
+    """
+
+    action: Action | None
+    memory: Any = None
+    usage: Usage = Usage()
+    stop: str | None = None
+
+
+@runtime_checkable
+class AsyncAgent(Protocol):
+    """An agent that waits for something, a model server for example."""
+
+    async def aact(self, view: AgentView, memory: Any, seed: int) -> Reply:
+        """The next action. `memory` is that of the last reply in this episode, None at first.
+
+        Raises:
+            InfrastructureError: the model could not be reached or did not answer. Never charged to
+                the agent.
+        """
         ...

@@ -16,6 +16,14 @@ from typing import Any
 from tau2_gym.domains.base import Domain
 from tau2_gym.types import Requestor, Task, ToolKind
 
+READS = {
+    "airline": '{"name": "get_user_details", "arguments": {"user_id": "mia_li_3668"}}',
+    "retail": '{"name": "get_user_details", "arguments": {"user_id": "yusuf_rossi_9620"}}',
+    "telecom": '{"name": "get_customer_by_phone", "arguments": {"phone_number": "555-123-2002"}}',
+    "mock": '{"name": "get_users", "arguments": {}}',
+}
+"""A call of a tool that reads, by domain."""
+
 Fields = dict[Requestor, dict[str, Any]]
 
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import platform
 import re
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
-from functools import cache
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -28,109 +25,16 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agents import AGENTS, make_agent
-from agents.base import Agent
-from benchmarks.attempts import SUCCESS, Attempt, attempt_seed, play
+from agents import AGENTS
+from agents.attempts import SUCCESS, Attempt
+from benchmarks.run import Setup, make_player, plan, results
 from benchmarks.store import Store, write_json
-from benchmarks.summary import summarise, table
+from benchmarks.summary import WIDE, summarise, table
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
-from tau2_gym.envs.agent_env import Tau2Env
-from tau2_gym.errors import ConfigError, Tau2GymError
+from tau2_gym.errors import Tau2GymError
 
 app = typer.Typer(add_completion=False)
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What decides the outcome of an attempt, apart from its task and trial."""
-
-    agent: str
-    user: str
-    seed: int
-    reward: str
-    max_steps: int
-    max_errors: int
-    source: str
-    data_dir: str | None
-
-
-@cache
-def _environment(setup: Setup, domain: str) -> Tau2Env:
-    return Tau2Env(
-        domain,
-        task_split="full",
-        user=setup.user,
-        reward=setup.reward,
-        max_steps=setup.max_steps,
-        max_errors=setup.max_errors,
-        source=setup.source,
-        data_dir=setup.data_dir,
-    )
-
-
-@cache
-def _agent(name: str) -> Agent:
-    return make_agent(name)
-
-
-def run_attempt(setup: Setup, attempt: Attempt) -> dict[str, Any]:
-    """Play one attempt. Runs in a worker process; environment and agent are made once there."""
-    return play(_environment(setup, attempt.domain), _agent(setup.agent), attempt).to_dict()
-
-
-def plan(
-    setup: Setup, domains: Sequence[str], split: str, task_ids: Sequence[str], num_samples: int
-) -> list[Attempt]:
-    """The attempts of a run: all tasks of the first trial, then of the second, and so on.
-
-    Raises:
-        ConfigError: unknown domain, split or task, or no attempt at all.
-    """
-    if num_samples < 1:
-        raise ConfigError(f"--num-samples must be at least 1, not {num_samples}")
-    chosen: list[tuple[str, str]] = []
-    known: set[str] = set()
-    for name in domains:
-        domain = get_domain(name, setup.source, setup.data_dir)
-        if task_ids:
-            known.update(task_id for task_id in task_ids if task_id in domain.tasks)
-            chosen += [(name, task_id) for task_id in task_ids if task_id in domain.tasks]
-        else:
-            chosen += [(name, task_id) for task_id in domain.task_ids(split)]
-    unknown = [task_id for task_id in task_ids if task_id not in known]
-    if unknown:
-        raise ConfigError(f"unknown task {unknown[0]!r} in {', '.join(domains)}")
-    return [
-        Attempt(domain, task_id, trial, attempt_seed(setup.seed, domain, task_id, trial))
-        for trial in range(num_samples)
-        for domain, task_id in chosen
-    ]
-
-
-def results(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[dict[str, Any]]:
-    """Play attempts, several at a time, and give the records as they finish."""
-    if workers <= 1 or len(attempts) <= 1:
-        for attempt in attempts:
-            yield run_attempt(setup, attempt)
-        return
-    with ProcessPoolExecutor(min(workers, len(attempts))) as pool:
-        pending: set[Future[dict[str, Any]]] = set()
-        queue = iter(attempts)
-        try:
-            while True:
-                # Only a few attempts beyond those being played are handed out, so that a kill
-                # or an error loses no more than what is in flight.
-                for attempt in itertools.islice(queue, 2 * workers - len(pending)):
-                    pending.add(pool.submit(run_attempt, setup, attempt))
-                if not pending:
-                    return
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        finally:
-            for future in pending:
-                future.cancel()
 
 
 def versions(source: str) -> dict[str, str]:
@@ -225,6 +129,8 @@ def main(
     written beside it, and a table printed.
     """
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=WIDE)
     begun = time.perf_counter()
     setup = Setup(
         agent=agent,
@@ -240,9 +146,7 @@ def main(
         names = [name.strip() for name in domains.split(",") if name.strip()]
         ids = [name.strip() for name in task_ids.split(",") if name.strip()]
         attempts = plan(setup, names, split, ids, num_samples)
-        for name in names:
-            _environment(setup, name)
-        _agent(agent)
+        make_player(setup)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
         identity = {**asdict(setup), "versions": versions(source)}
         revisions = {name: domain.revision for name, domain in loaded.items()}
@@ -275,7 +179,7 @@ def main(
     }
     write_json(store.summary_path, summary)
     title = f"{agent} with user {user}, {len(rows)} attempts, % with 95 % intervals"
-    console.print(table(summary, num_samples, title))
+    console.print(table(summary, num_samples, title, console.width))
     console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", highlight=False)
 
 

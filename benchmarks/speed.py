@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import gc
 import json
 import platform
 import statistics
 import subprocess
 import sys
-import time
-import tracemalloc
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +18,9 @@ from rich.table import Table
 
 from agents.base import AgentView
 from agents.oracle import OracleAgent, plan
-from benchmarks.baseline import Baseline
+from benchmarks.against_tau2 import measure_tau2
+from benchmarks.baseline import READS, Baseline
+from benchmarks.measure import Times, median, memory
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
 from tau2_gym.envs.agent_env import Tau2Env
@@ -30,29 +28,6 @@ from tau2_gym.errors import Tau2GymError, one_of
 from tau2_gym.types import ToolKind
 
 app = typer.Typer(add_completion=False)
-
-READS = {
-    "airline": '{"name": "get_user_details", "arguments": {"user_id": "mia_li_3668"}}',
-    "retail": '{"name": "get_user_details", "arguments": {"user_id": "yusuf_rossi_9620"}}',
-    "telecom": '{"name": "get_customer_by_phone", "arguments": {"phone_number": "555-123-2002"}}',
-    "mock": '{"name": "get_users", "arguments": {}}',
-}
-"""A call of a tool that reads, by domain."""
-
-Times = dict[str, float]
-
-
-def median(
-    action: Callable[[], Any], repeats: int, prepare: Callable[[], Any] = lambda: None
-) -> float:
-    """The median time of an action in seconds; `prepare` runs before each and is not counted."""
-    times = []
-    for _ in range(repeats):
-        prepare()
-        begun = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
 
 
 def measure_ours(domain: str, source: str, repeats: int) -> Times:
@@ -85,6 +60,8 @@ def measure_ours(domain: str, source: str, repeats: int) -> Times:
         env.step(move)
     ready = env.snapshot()
     times["write step"] = median(lambda: env.step(before[-1]), repeats, lambda: env.restore(ready))
+    last = "Is there anything else?"
+    times["last step"] = median(lambda: env.step(last), repeats, lambda: env.restore(ready))
     times["fork"] = median(lambda: env.fork(1), repeats)
     agent = OracleAgent()
 
@@ -97,7 +74,7 @@ def measure_ours(domain: str, source: str, repeats: int) -> Times:
             done = terminated or truncated
 
     times["episode"] = median(episode, max(10, repeats // 10))
-    times["bytes per environment"] = _memory(lambda: _played(domain, source, read))
+    times["bytes per environment"] = memory(lambda: _played(domain, source, read))
     return times
 
 
@@ -106,20 +83,6 @@ def _played(domain: str, source: str, action: str) -> Tau2Env:
     env.reset(seed=0)
     env.step(action)
     return env
-
-
-def _memory(make: Callable[[], Any], count: int = 20) -> float:
-    """Bytes that each of `count` further live objects takes."""
-    first = make()
-    gc.collect()
-    tracemalloc.start()
-    before, _ = tracemalloc.get_traced_memory()
-    live = [make() for _ in range(count)]
-    gc.collect()
-    after, _ = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    del first, live
-    return (after - before) / count
 
 
 def _writing_task(env: Tau2Env) -> tuple[str, list[str]]:
@@ -151,7 +114,7 @@ def measure_baseline(domain: str, source: str, repeats: int) -> Times:
         "first reset": median(baseline.reset, few),
         "reset": median(baseline.reset, few),
         "read step": median(lambda: baseline.step(name, arguments), few, baseline.rewind),
-        "bytes per environment": _memory(lambda: copy.deepcopy(baseline.fields), 2),
+        "bytes per environment": memory(lambda: copy.deepcopy(baseline.fields), 2),
     }
 
 
@@ -244,8 +207,6 @@ def main(
                     "baseline": measure_baseline(name, source, repeats),
                 }
                 if against is not None:
-                    from benchmarks.tau2_gym_speed import measure_tau2
-
                     measured[against] = measure_tau2(name, max(3, repeats // 100))
             report["domains"][name] = measured
     except Tau2GymError as error:

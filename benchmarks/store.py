@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
-from benchmarks.attempts import Key
+from agents.attempts import Key
 from tau2_gym.errors import ConfigError, DataError
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from benchmarks.attempts import SUCCESS
+from agents.attempts import SUCCESS
 from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 Row = dict[str, Any]
@@ -97,27 +98,32 @@ def _pass(
     )
 
 
-def table(summary: dict[str, Any], k: int, title: str) -> Table:
-    """The summary for the terminal: percentages with their 95 % intervals."""
-    result = Table(title=title, title_justify="left", caption_justify="left")
-    result.add_column("domain")
-    for name in ("tasks", "pass@1"):
-        result.add_column(name, justify="right")
-    if k > 1:
-        for name in (f"pass@{k}", f"pass^{k}"):
-            result.add_column(name, justify="right")
-    for name in ("partial", "turns", "errors", "owner viol.", "faults"):
-        result.add_column(name, justify="right")
+WIDE = 116
+"""Columns that the table takes with all its intervals."""
+
+
+def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
+    """The summary for the terminal: percentages with their 95 % intervals, on a terminal narrower
+    than `WIDE` only pass@1 with its interval. The summary file has them all."""
+    result = Table(
+        title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
+    )
+    result.add_column("domain", no_wrap=True)
+    shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
+    for name in ("tasks", *shown, "partial", "turns", "errors", "viol.", "faults"):
+        result.add_column(name, justify="right", no_wrap=True)
     groups = {**summary["by_domain"]}
     if len(groups) > 1:
         groups["overall"] = summary["overall"]
     for name, group in groups.items():
         metrics = group["pass"]["excluded"]
-        shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
         result.add_row(
             name,
             str(group["tasks"]),
-            *(_percent(metrics[metric]) for metric in shown),
+            *(
+                _percent(metrics[metric], interval=width >= WIDE or metric == "pass@1")
+                for metric in shown
+            ),
             _number(group["partial_score"], 2),
             _number(group["turns"], 1),
             _number(group["num_errors"], 1),
@@ -144,9 +150,11 @@ def caption(summary: dict[str, Any]) -> str | None:
     return " ".join(notes) or None
 
 
-def _percent(metric: dict[str, Any]) -> str:
+def _percent(metric: dict[str, Any], interval: bool = True) -> str:
     if metric["value"] is None:
         return "–"
+    if not interval:
+        return f"{100 * metric['value']:.1f}"
     low, high = 100 * metric["low"], 100 * metric["high"]
     return f"{100 * metric['value']:.1f} [{low:.0f}, {high:.0f}]"
 

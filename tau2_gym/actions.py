@@ -25,7 +25,8 @@ Action = str | Mapping[str, Any]
 
 BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
-FUNCTION = re.compile(r"\A([A-Za-z_]\w*)\s*\((.*)\)\Z", re.DOTALL)
+# Something in brackets after a name, or the beginning of it: generation may have been cut off.
+FUNCTION = re.compile(r"\A([A-Za-z_]\w*)\s*\(\s*(?:.*\)\Z|\w+\s*=|\Z)", re.DOTALL)
 
 EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 
@@ -69,6 +70,13 @@ def parse_action(
         call = ToolCall(INVALID_CALL, {"text": raw, "reason": reason}, f"call_{turn}_0")
         return Message("assistant", tool_calls=(call,))
     return _without_pseudo_tools(message) if agent_stop else message
+
+
+def is_empty(action: Action) -> bool:
+    """Whether an action says and does nothing at all."""
+    content = action if isinstance(action, str) else action.get("content")
+    silent = not (content.strip() if isinstance(content, str) else content)
+    return silent and (isinstance(action, str) or not action.get("tool_calls"))
 
 
 def is_malformed(message: Message) -> bool:
@@ -211,7 +219,8 @@ def _keywords(text: str) -> dict[str, Any]:
         raise MalformedAction("the function call cannot be parsed") from error
     if not isinstance(node, ast.Call) or node.args or any(kw.arg is None for kw in node.keywords):
         raise MalformedAction("a function call takes keyword arguments only")
-    return {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+    arguments = {str(keyword.arg): _literal(keyword.value) for keyword in node.keywords}
+    return {name: _plain(value) for name, value in arguments.items()}
 
 
 JSON_NAMES = {"true": True, "false": False, "null": None}

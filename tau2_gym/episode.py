@@ -154,8 +154,7 @@ class Episode:
             if not opening:
                 self._check_limits()
         elif self.termination is None:
-            for call in message.tool_calls:
-                added.append(self._append(self._run(call, sender)))
+            added += [self._append(self._run(call, sender)) for call in message.tool_calls]
             self.steps += 1
             self._check_limits()
         if self.termination is not None:

@@ -21,6 +21,10 @@ class UserFault(RuntimeError):
     """The simulated user could not produce a usable message. Never charged to the agent."""
 
 
+class InfrastructureError(RuntimeError):
+    """A server or network failed, after all retries. Never charged to the agent or the user."""
+
+
 def one_of(what: str, value: object, allowed: Iterable[str]) -> ConfigError:
     """The error for a value outside a closed set, naming the set."""
     return ConfigError(f"unknown {what} {value!r}; allowed: {', '.join(sorted(allowed))}")

@@ -18,11 +18,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.turns import Turn
 from tau2_gym.types import Checks
+
+T = TypeVar("T")
 
 Preset = Literal["sparse", "shaped", "progress", "potential"]
 PRESETS: tuple[Preset, ...] = ("sparse", "shaped", "progress", "potential")
@@ -146,18 +148,28 @@ class RewardConfig:
         if isinstance(reward, RewardConfig):
             return reward
         if isinstance(reward, str):
-            if reward not in PRESETS:
-                raise one_of("reward preset", reward, PRESETS)
-            return cls(preset=reward)
-        allowed = {item.name for item in fields(cls)}
-        for name in reward:
-            if name not in allowed:
-                raise one_of("reward option", name, allowed)
+            return cls(preset=reward)  # type: ignore[arg-type]
+        if not isinstance(reward, Mapping):
+            raise ConfigError(
+                f"reward must be a preset's name ({', '.join(PRESETS)}), a mapping of options or a "
+                f"RewardConfig, not {type(reward).__name__}"
+            )
         options = dict(reward)
         for name, kind in (("weights", Weights), ("overlong", Overlong)):
             if isinstance(options.get(name), Mapping):
-                options[name] = kind(**options[name])
-        return cls(**options)
+                options[name] = _build(kind, f"option of {name}", options[name])
+        return _build(cls, "reward option", options)
+
+
+def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
+    allowed = [item.name for item in fields(kind)]  # type: ignore[arg-type]
+    for name in options:
+        if name not in allowed:
+            raise one_of(what, name, allowed)
+    try:
+        return kind(**options)
+    except TypeError as error:
+        raise ConfigError(f"{what}s {dict(options)} do not fit: {error}") from error
 
 
 def default_weights(domain: str) -> Weights:
@@ -193,23 +205,23 @@ class Accountant:
     Args:
         config: what is paid.
         domain: whose defaults apply.
-        start: Φ(s_0).
     """
 
     config: RewardConfig
     domain: str
-    start: float
     valid_turns: int = 0
     length: int = 0
 
     def fork(self) -> Accountant:
         """An independent copy."""
-        return Accountant(self.config, self.domain, self.start, self.valid_turns, self.length)
+        return Accountant(self.config, self.domain, self.valid_turns, self.length)
 
+    @property
     def weights(self) -> Weights:
         """The weights in force."""
         return self.config.weights or default_weights(self.domain)
 
+    @property
     def alpha(self) -> float:
         """The weight of the partial score in force."""
         return ALPHA[self.domain] if self.config.alpha is None else self.config.alpha
@@ -225,7 +237,7 @@ class Accountant:
             ended: whether the episode has ended with this step.
             official: the official reward then; None if it takes a judge, which pays nothing here.
         """
-        config, alpha = self.config, self.alpha()
+        config, alpha = self.config, self.alpha
         self.valid_turns += turn.valid_calls > 0
         ledger: Ledger = {}
         if config.preset == "progress":

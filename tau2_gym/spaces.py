@@ -82,6 +82,13 @@ class ActionSpace(Space[Any]):
         self.tools = tools
         self.agent_stop = agent_stop
 
+    def fork(self) -> ActionSpace:
+        """An equal space that goes on to draw what this one would draw."""
+        twin = ActionSpace(self.domain, self.tools, agent_stop=self.agent_stop)
+        if self._np_random is not None:
+            twin._np_random = branch(self._np_random)
+        return twin
+
     def sample(self, mask: None = None, probability: None = None) -> str:
         """A text (one time in four) or a valid tool call in the `<tool_call>` form."""
         _no_mask(mask, probability)
@@ -118,6 +125,14 @@ class ActionSpace(Space[Any]):
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def branch(rng: np.random.Generator) -> np.random.Generator:
+    """A generator that goes on to draw what this one would draw. Faster than `deepcopy`."""
+    source: Any = rng.bit_generator
+    twin = type(source)(source.seed_seq)
+    twin.state = source.state
+    return type(rng)(twin)
 
 
 def _no_mask(mask: Any, probability: Any) -> None:
@@ -173,7 +188,7 @@ def _sample(
     if kind == "null":
         return None
     known = examples.get(name) or examples.get(name.removeprefix("new_"))
-    return known[rng.integers(len(known))] if known else f"example {name}".replace("_", " ")
+    return known[int(rng.integers(len(known)))] if known else f"example {name}".replace("_", " ")
 
 
 ALIASES = {

@@ -14,7 +14,7 @@ from functools import wraps
 from importlib.metadata import version
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -30,6 +30,8 @@ from tau2_gym.domains.toolkit import Toolkit, bind
 from tau2_gym.domains.world import Side, Sides
 from tau2_gym.errors import DataError
 from tau2_gym.types import ToolKind, ToolSpec
+
+Model = TypeVar("Model", bound=BaseModel)
 
 WRITES = {
     "airline": {
@@ -128,7 +130,7 @@ def _policies(name: str, folder: DataFolder) -> tuple[str, str | None]:
     return (policy.rstrip("\n") if name == "airline" else policy), None
 
 
-def _database(model: type[BaseModel], folder: DataFolder, stem: str) -> BaseModel:
+def _database(model: type[Model], folder: DataFolder, stem: str) -> Model:
     try:
         return model.model_validate(folder.data(stem, revision=True))
     except ValueError as error:
@@ -332,17 +334,18 @@ def _telecom(folder: DataFolder) -> Sides:
 
 
 def _mock(folder: DataFolder) -> Sides:
-    sides = []
-    for name, source, model, stem in (
-        ("MockTools", mock.MockTools, mock.MockDB, "db"),
-        ("MockUserTools", mock.MockUserTools, mock.MockUserDB, "user_db"),
-    ):
-        toolkit = bind(name, source)
+    def side(name: str, source: Any, database: BaseModel) -> Side:
         specs = {
             tool: ToolSpec(tool, kind, openai_schema(tool, getattr(source, tool)))
-            for tool, kind in source.KINDS.items()  # type: ignore[attr-defined]
+            for tool, kind in source.KINDS.items()
         }
-        # The package ships no inbox: an empty one then.
-        data = _database(model, folder, stem) if folder.has(stem) else model()
-        sides.append(Side(toolkit, specs, BaseDatabase(data)))
-    return Sides(*sides)
+        return Side(bind(name, source), specs, BaseDatabase(database))
+
+    # The package ships no inbox: an empty one then.
+    inbox = mock.MockUserDB()
+    if folder.has("user_db"):
+        inbox = _database(mock.MockUserDB, folder, "user_db")
+    return Sides(
+        side("MockTools", mock.MockTools, _database(mock.MockDB, folder, "db")),
+        side("MockUserTools", mock.MockUserTools, inbox),
+    )

@@ -6,7 +6,7 @@ behaviour are tau2-bench's.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel
 
@@ -57,7 +57,7 @@ class MockUserDB(BaseModel):
 class MockTools:
     """The agent's tools."""
 
-    KINDS = {
+    KINDS: ClassVar = {
         "create_task": ToolKind.WRITE,
         "get_users": ToolKind.READ,
         "update_task_status": ToolKind.WRITE,
@@ -65,7 +65,12 @@ class MockTools:
     }
     db: Any
 
-    def create_task(self, user_id: str, title: str, description: str = None) -> Task:  # type: ignore[assignment]
+    def create_task(
+        self,
+        user_id: str,
+        title: str,
+        description: str = None,  # type: ignore[assignment]  # noqa: RUF013  tau2-bench's schema
+    ) -> Task:
         """Create a new task for a user.
 
         Args:
@@ -126,7 +131,7 @@ class MockTools:
 class MockUserTools:
     """The user's tools."""
 
-    KINDS = {
+    KINDS: ClassVar = {
         "check_notifications": ToolKind.READ,
         "dismiss_notification": ToolKind.WRITE,
     }

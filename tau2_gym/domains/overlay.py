@@ -205,8 +205,10 @@ def _deep_update(base: dict[str, Any], update: Mapping[str, Any]) -> dict[str, A
     result = dict(base)
     for key, value in update.items():
         old = result.get(key)
-        both = isinstance(old, dict) and isinstance(value, Mapping)
-        result[key] = _deep_update(old, value) if both else value
+        if isinstance(old, dict) and isinstance(value, Mapping):
+            result[key] = _deep_update(old, value)
+        else:
+            result[key] = value
     return result
 
 
@@ -267,9 +269,11 @@ class TableView(Mapping[str, Any]):
         return {**self._base, **changed} if changed else self._base
 
     def values(self) -> Any:
+        """All rows."""
         return self._merged().values()
 
     def items(self) -> Any:
+        """All keys and rows."""
         return self._merged().items()
 
 
@@ -293,4 +297,5 @@ class ListView:
             yield overlay.get((field, index))
 
     def append(self, model: Any) -> None:
+        """Add a row; only inside a transaction."""
         self._overlay.put((self._field, len(self)), model)

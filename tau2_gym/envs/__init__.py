@@ -1,0 +1,1 @@
+"""Gymnasium environments: thin drivers over `tau2_gym.episode.Episode`."""

@@ -3,58 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 import gymnasium as gym
 
-from tau2_gym.actions import Action, parse_action
+from tau2_gym.actions import Action
 from tau2_gym.domains.base import Domain, get_domain
-from tau2_gym.episode import Episode
 from tau2_gym.errors import ConfigError, one_of
-from tau2_gym.grading import Grader, official_reward
 from tau2_gym.render import to_text
-from tau2_gym.rewards import Accountant, Ledger, RewardConfig, partial_score
-from tau2_gym.spaces import ActionSpace, TextSpace
-from tau2_gym.turns import Turn, TurnReader
-from tau2_gym.types import Checks, Message, Role, Termination
+from tau2_gym.rewards import RewardConfig
+from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.spaces import ActionSpace, TextSpace, branch
+from tau2_gym.types import Role
 from tau2_gym.users import User, make_user
 
 RENDER_MODES = ("ansi", "human")
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """An episode of an environment at one moment, to go back to. Made by `Tau2Env.snapshot`."""
-
-    episode: Episode
-    grader: Grader
-    accountant: Accountant
-    turns: TurnReader
-    user_seed: int
-    seen: int
-    shown: int
-    turn: int
-    phi: float
-    official: float | None
-    last_info: dict[str, Any]
-
-    def fork(self) -> Snapshot:
-        """An independent copy."""
-        return Snapshot(
-            self.episode.fork(),
-            self.grader.fork(),
-            self.accountant.fork(),
-            self.turns.fork(),
-            self.user_seed,
-            self.seen,
-            self.shown,
-            self.turn,
-            self.phi,
-            self.official,
-            self.last_info,
-        )
 
 
 class Tau2Env(gym.Env[str, Any]):
@@ -122,7 +86,7 @@ class Tau2Env(gym.Env[str, Any]):
     * v0: tau2-bench 1.0.1's rules.
     """
 
-    metadata = {"render_modes": list(RENDER_MODES), "render_fps": 1}
+    metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # noqa: RUF012
 
     def __init__(
         self,
@@ -160,24 +124,20 @@ class Tau2Env(gym.Env[str, Any]):
         self.task_ids = self._choose_tasks(task_split, task_ids)
         self.user = make_user(user)
         self.reward_config = RewardConfig.of(reward)
-        self.solo = solo
-        self.agent_stop = agent_stop
-        self._rules: dict[str, Any] = {
-            "max_steps": max_steps,
-            "max_errors": max_errors,
-            "validate_communication": validate_communication,
-            "solo": solo,
-            "agent_stop": agent_stop,
-        }
+        self.rules = Rules(
+            max_steps=max_steps,
+            max_errors=max_errors,
+            validate_communication=validate_communication,
+            solo=solo,
+            agent_stop=agent_stop,
+        )
         tools = dict(self.domain.agent_tools)
         if solo:
             tools.update(self.domain.user_tools)
-        self.tools = [tool.schema for tool in tools.values()]
-        # A user's tool written as a function call is a call, too: one that breaks ownership.
-        self._callable = {**self.domain.user_tools, **tools}
-        self.action_space = ActionSpace(self.domain, tools, agent_stop=agent_stop)
+        self.action_space: ActionSpace = ActionSpace(self.domain, tools, agent_stop=agent_stop)
         self.observation_space = TextSpace()
-        self._now: Snapshot | None = None
+        self._session: Session | None = None
+        self._shown = 0
 
     def _choose_tasks(self, split: str, task_ids: Sequence[str] | None) -> tuple[str, ...]:
         if task_ids is None:
@@ -209,29 +169,10 @@ class Tau2Env(gym.Env[str, Any]):
         drawn = self.task_ids[int(self.np_random.integers(len(self.task_ids)))]
         user_seed = int(self.np_random.integers(2**63))
         task = self.domain.task(options.get("task_id", drawn))
-        episode = Episode(self.domain, task, **self._rules)
-        grader = Grader(self.domain, task)
-        grader.update(episode.messages, episode.world)
-        accountant = Accountant(self.reward_config, self.domain.name, 0.0)
-        now = self._now = Snapshot(
-            episode=episode,
-            grader=grader,
-            accountant=accountant,
-            turns=TurnReader(),
-            user_seed=user_seed,
-            seen=len(episode.messages),
-            shown=0,
-            turn=0,
-            phi=0.0,
-            official=None,
-            last_info={},
-        )
-        self._let_user_act(now)
-        now.phi = accountant.start = partial_score(self._checks(now), accountant.weights())
-        observation = task.ticket or "" if self.solo else self._arrived(episode.messages)
-        now.last_info = self._info(now, {}, [])
-        self._show(now)
-        return observation, dict(now.last_info)
+        self._session = Session(self.domain, task, self.rules, self.reward_config, user_seed)
+        self._shown = 0
+        outcome = self._play_on(self._session)
+        return outcome.observation, outcome.info
 
     def step(self, action: Action) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take the agent's action and let the user and the world answer.
@@ -239,123 +180,60 @@ class Tau2Env(gym.Env[str, Any]):
         Raises:
             RuntimeError: no episode has been started, or it has ended.
             TypeError: the action is neither text nor a mapping.
-            UserFault: the user could not answer. The episode can go on from a snapshot.
+            UserFault: the user could not answer. A snapshot taken before is the way back.
         """
-        now = self._now
-        if now is None or now.episode.turn is not Role.AGENT:
+        session = self._session
+        if session is None or session.turn is not Role.AGENT:
             raise RuntimeError("no episode is under way: call reset() first")
-        episode = now.episode
-        start, version = len(episode.messages), episode.world.version
-        message = parse_action(action, self._callable, now.turn, agent_stop=self.agent_stop)
-        if self._rules["validate_communication"] and is_empty(action):
-            message = Message("assistant", "")
-        added = episode.act(message)
-        now.turn += 1
-        text = action if isinstance(action, str) else message.content or ""
-        turn = now.turns.read(added, episode, version, text)
-        self._let_user_act(now)
-        new = episode.messages[start:]
-        checks = self._checks(now)
-        ledger = self._settle(now, checks, turn)
-        now.last_info = self._info(now, ledger, new)
-        self._show(now)
-        truncated = episode.termination is Termination.MAX_STEPS
-        terminated = episode.done and not truncated
-        return self._arrived(new), sum(ledger.values()), terminated, truncated, dict(now.last_info)
-
-    def _let_user_act(self, now: Snapshot) -> None:
-        episode = now.episode
-        while episode.turn is Role.USER:
-            episode.act(self.user.respond(episode.user_view(), now.user_seed))
-
-    def _checks(self, now: Snapshot) -> Checks:
-        episode = now.episode
-        now.grader.update(episode.messages[now.seen :], episode.world)
-        now.seen = len(episode.messages)
-        return now.grader.checks(episode.world)
-
-    def _settle(self, now: Snapshot, checks: Checks, turn: Turn) -> Ledger:
-        termination = now.episode.termination
-        if termination is not None:
-            now.official = official_reward(now.episode.task, checks, termination)
-        before, now.phi = now.phi, partial_score(checks, now.accountant.weights())
-        return now.accountant.step(
-            before, now.phi, turn, ended=termination is not None, official=now.official
+        session.agent_acts(action)
+        outcome = self._play_on(session)
+        return (
+            outcome.observation,
+            outcome.reward,
+            outcome.terminated,
+            outcome.truncated,
+            outcome.info,
         )
 
-    @staticmethod
-    def _arrived(messages: Sequence[Message]) -> str:
-        """The text of what reached the agent: user messages and results of its own calls."""
-        return "\n".join(
-            message.content or ""
-            for message in messages
-            if (message.role == "user" and not message.is_tool_call)
-            or (message.role == "tool" and message.requestor == "assistant")
-        )
+    def _play_on(self, session: Session) -> Outcome:
+        """Let the user act until it is the agent's turn, or the end."""
+        while session.turn is Role.USER:
+            session.user_acts(self.user.respond(session.user_view(), session.user_seed))
+        outcome = session.settle()
+        if self.render_mode == "human":
+            self._show(session)
+        return outcome
 
-    def _info(self, now: Snapshot, ledger: Ledger, new: Sequence[Message]) -> dict[str, Any]:
-        episode, grader = now.episode, now.grader
-        task = episode.task
-        return {
-            "messages": list(episode.chat),
-            "tools": self.tools,
-            "policy": self.domain.policy_solo if self.solo else self.domain.policy,
-            "ticket": task.ticket if self.solo else None,
-            "domain": self.domain.name,
-            "task_id": task.id,
-            "revision": self.domain.revision,
-            "source": self.domain.source,
-            "reward_terms": ledger,
-            "checks": grader.checks(episode.world).to_dict(),
-            "partial_score": now.phi,
-            "official_reward": now.official,
-            "termination": None if episode.termination is None else episode.termination.value,
-            "steps": episode.steps,
-            "num_turns": now.turn,
-            "num_errors": episode.num_errors,
-            "malformed": episode.malformed,
-            "ownership_violations": episode.ownership_violations,
-            "attribution": [
-                {"name": call.name, "arguments": call.arguments}
-                for message in new
-                if message.role == "user"
-                for call in message.tool_calls
-            ],
-            "state_key": episode.state_key,
-            "privileged": {
-                "task": task,
-                "trajectory": episode.messages[:],
-                "new_messages": list(new),
-                **grader.privileged(),
-            },
-        }
-
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> Session:
         """The episode as it is now, to `restore` later, any number of times, here or in another
         environment of the same domain.
 
         Raises:
             RuntimeError: no episode has been started.
         """
-        if self._now is None:
-            raise RuntimeError("there is no episode yet: call reset() first")
-        return self._now.fork()
+        return self._under_way().fork()
 
-    def restore(self, snapshot: Snapshot) -> tuple[str, dict[str, Any]]:
+    def restore(self, snapshot: Session) -> tuple[str, dict[str, Any]]:
         """Go on from a snapshot. Returns the last observation and `info` of that moment.
 
         Raises:
             ConfigError: the snapshot is of another domain or of another revision of it.
         """
-        if snapshot.episode.domain is not self.domain:
-            other = snapshot.episode.domain
+        other = snapshot.episode.domain
+        if other is not self.domain:
             raise ConfigError(
                 f"the snapshot is of {other.name} ({other.revision}), "
                 f"not of {self.domain.name} ({self.domain.revision})"
             )
-        self._now = snapshot.fork()
-        new = self._now.last_info["privileged"]["new_messages"] or self._now.episode.messages
-        return self._arrived(new), dict(self._now.last_info)
+        self._session = snapshot.fork()
+        self._shown = 0
+        assert snapshot.last is not None
+        return snapshot.last.observation, snapshot.last.info
+
+    def _under_way(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("there is no episode yet: call reset() first")
+        return self._session
 
     def fork(self, n: int = 1) -> list[Tau2Env]:
         """`n` independent environments that go on from here. They share what never changes.
@@ -369,35 +247,31 @@ class Tau2Env(gym.Env[str, Any]):
         for _ in range(n):
             twin = object.__new__(type(self))
             twin.__dict__.update(self.__dict__)
-            twin._now = None if self._now is None else self._now.fork()
+            twin._session = None if self._session is None else self._session.fork()
             # Each branch draws its own samples and next tasks, but the same ones.
-            twin._np_random = None
+            twin.action_space = self.action_space.fork()
             if self._np_random is not None:
-                twin.np_random = type(self._np_random)(type(self._np_random.bit_generator)())
-                twin.np_random.bit_generator.state = self._np_random.bit_generator.state
+                twin._np_random = branch(self._np_random)
             forks.append(twin)
         return forks
 
-    def render(self) -> str | None:  # type: ignore[override]
-        """The conversation so far: as text with `ansi`; `human` prints by itself."""
+    def render(self) -> str | None:
+        """The conversation so far: as text with `ansi`; `human` prints by itself.
+
+        Raises:
+            RuntimeError: no episode has been started.
+        """
         if self.render_mode is None:
             gym.logger.warn("no render_mode was given: use gym.make(…, render_mode='ansi')")
             return None
-        if self._now is None:
-            raise RuntimeError("there is no episode yet: call reset() first")
+        session = self._under_way()
         if self.render_mode == "ansi":
-            return to_text(self._now.episode.messages)
-        self._show(self._now)
+            return to_text(session.episode.messages)
+        self._show(session)
         return None
 
-    def _show(self, now: Snapshot) -> None:
-        if self.render_mode == "human":
-            print(to_text(now.episode.messages[now.shown :]), end="")
-            now.shown = len(now.episode.messages)
-
-
-def is_empty(action: Action) -> bool:
-    """Whether an action says and does nothing at all."""
-    if isinstance(action, str):
-        return not action.strip()
-    return not action.get("content") and not action.get("tool_calls")
+    def _show(self, session: Session) -> None:
+        """Print what has not been printed yet."""
+        messages = session.episode.messages
+        print(to_text(messages[self._shown :]), end="")
+        self._shown = len(messages)

@@ -1,0 +1,99 @@
+"""One attempt of an agent at a task: what is played, and the record of how it went."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from agents.base import Usage
+from tau2_gym.types import RewardBasis
+
+SUCCESS = 1 - 1e-6
+"""Official rewards from here on count as success, as in tau2-bench."""
+
+Key = tuple[str, str, int]
+"""Domain, task id and trial: which attempt it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt to be made. The seed decides everything random in it."""
+
+    domain: str
+    task_id: str
+    trial: int
+    seed: int
+
+    @property
+    def key(self) -> Key:
+        """Which attempt it is."""
+        return (self.domain, self.task_id, self.trial)
+
+
+def attempt_seed(seed: int, domain: str, task_id: str, trial: int) -> int:
+    """The seed of one attempt: 32 bits that depend on nothing but these four."""
+    digest = hashlib.sha256(f"{seed}/{domain}/{task_id}/{trial}".encode()).digest()
+    return int.from_bytes(digest[:4], "big")
+
+
+@dataclass(slots=True)
+class Record:
+    """How an attempt went: a line of the results.
+
+    Attributes:
+        official_reward: tau2-bench's reward; None if it could not be played or graded.
+        reward: the sum of the environment's rewards.
+        partial_score, checks: the grader's findings at the end.
+        termination: how it ended, `context_overflow` if the conversation no longer fitted the agent's
+            model; None after a fault.
+        fault, error: who is to blame that it could not be played to an end, and what happened.
+        ungraded: parts of the task's reward basis that nobody graded.
+        steps, num_turns: deliveries of messages; the agent's actions.
+        rewards: the environment's ledger of each of the agent's turns.
+        usage, user_usage: what the agent's and the user's model calls have taken.
+        messages: the whole trajectory in tau2-bench's form.
+    """
+
+    domain: str
+    task_id: str
+    trial: int
+    seed: int
+    revision: str
+    official_reward: float | None = None
+    reward: float = 0.0
+    partial_score: float = 0.0
+    checks: dict[str, Any] | None = None
+    termination: str | None = None
+    fault: str | None = None
+    error: str | None = None
+    ungraded: list[str] | None = None
+    steps: int = 0
+    num_turns: int = 0
+    num_errors: int = 0
+    malformed: int = 0
+    ownership_violations: int = 0
+    rewards: list[dict[str, float]] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    user_usage: Usage = field(default_factory=Usage)
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, in the order of the fields."""
+        return asdict(self)
+
+    def observe(self, info: Mapping[str, Any]) -> None:
+        """Take over the state of the episode from an environment's `info`."""
+        self.official_reward = info["official_reward"]
+        self.partial_score = info["partial_score"]
+        self.checks = info["checks"]
+        self.termination = info["termination"]
+        self.steps = info["steps"]
+        self.num_turns = info["num_turns"]
+        self.num_errors = info["num_errors"]
+        self.malformed = info["malformed"]
+        self.ownership_violations = info["ownership_violations"]
+        self.messages = [message.to_dict() for message in info["privileged"]["trajectory"]]
+        if self.termination is not None and self.official_reward is None:
+            self.ungraded = [RewardBasis.NL_ASSERTION.value]

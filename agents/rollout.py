@@ -1,0 +1,201 @@
+"""Playing episodes, one or hundreds at a time, on one thread.
+
+An episode is an asyncio task. What takes long, calls of models, is awaited; what an environment does
+takes a fraction of a millisecond and runs in between. A failing server, a failing user and a failing
+agent are told apart, and none of them is the policy's failure.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from agents.attempts import Attempt, Record
+from agents.base import Agent, AgentView, AsyncAgent, Reply
+from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError, UserFault
+from tau2_gym.rewards import RewardConfig
+from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.types import Fault, Message, Role
+from tau2_gym.users.base import AsyncUser, User
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much may go on at once, and how long it may take.
+
+    Attributes:
+        episodes: episodes under way at a time.
+        agent_calls, user_calls: calls of models that wait at a time, for each side.
+        call_timeout: seconds for one call, retries included.
+        episode_timeout: seconds for one episode.
+
+    Raises:
+        ConfigError: a limit is not positive.
+    """
+
+    episodes: int = 256
+    agent_calls: int = 128
+    user_calls: int = 128
+    call_timeout: float = 600.0
+    episode_timeout: float = 3600.0
+
+    def __post_init__(self) -> None:
+        if min(self.episodes, self.agent_calls, self.user_calls) < 1:
+            raise ConfigError("at least one episode and one call must be allowed at a time")
+        if min(self.call_timeout, self.episode_timeout) <= 0:
+            raise ConfigError("time-outs must be positive numbers of seconds")
+
+
+class AgentFault(RuntimeError):
+    """The agent's own code failed."""
+
+
+@dataclass
+class Player:
+    """Lets one agent and one user play attempts at tasks.
+
+    Attributes:
+        agent: called in turn, or awaited if it has `aact`.
+        user: called in turn, or awaited if it has `arespond`.
+        rules, reward, source, data_dir: of the environment.
+        limits: see `Limits`.
+    """
+
+    agent: Agent | AsyncAgent
+    user: User | AsyncUser
+    rules: Rules = field(default_factory=Rules)
+    reward: RewardConfig = field(default_factory=RewardConfig)
+    source: str = "inspect-evals"
+    data_dir: str | None = None
+    limits: Limits = field(default_factory=Limits)
+
+    def __post_init__(self) -> None:
+        self._agent_gate = asyncio.Semaphore(self.limits.agent_calls)
+        self._user_gate = asyncio.Semaphore(self.limits.user_calls)
+
+    async def play(self, attempt: Attempt) -> Record:
+        """Play one attempt to its end, and record how it went.
+
+        Raises:
+            Tau2GymError: the run is set up wrongly (an agent that cannot play this domain, say),
+                which no other attempt would cure.
+        """
+        domain = get_domain(attempt.domain, self.source, self.data_dir)
+        task = domain.task(attempt.task_id)
+        session = Session(domain, task, self.rules, self.reward, attempt.seed)
+        record = Record(
+            attempt.domain, attempt.task_id, attempt.trial, attempt.seed, domain.revision
+        )
+        try:
+            async with asyncio.timeout(self.limits.episode_timeout):
+                await self._play(session, attempt, record)
+        except Tau2GymError:
+            raise
+        except UserFault as error:
+            _blame(record, Fault.USER, error)
+        except AgentFault as error:
+            _blame(record, Fault.AGENT, error.__cause__ or error)
+        except TimeoutError:
+            limit = self.limits.episode_timeout
+            _blame(record, Fault.INFRASTRUCTURE, TimeoutError(f"no end after {limit} s"))
+        except Exception as error:
+            _blame(record, Fault.INFRASTRUCTURE, error)
+        return record
+
+    async def _play(self, session: Session, attempt: Attempt, record: Record) -> None:
+        outcome = await self._answer(session)
+        record.observe(outcome.info)
+        memory: Any = None
+        while session.turn is Role.AGENT:
+            reply = await self._act(AgentView.from_info(outcome.info), memory, attempt.seed)
+            record.usage += reply.usage
+            memory = reply.memory
+            if reply.action is None:
+                record.termination, record.official_reward = reply.stop, 0.0
+                return
+            session.agent_acts(reply.action)
+            outcome = await self._answer(session)
+            record.reward += outcome.reward
+            record.rewards.append(outcome.info["reward_terms"])
+            record.observe(outcome.info)
+
+    async def _answer(self, session: Session) -> Outcome:
+        """Let the user act until it is the agent's turn, or the end."""
+        while session.turn is Role.USER:
+            session.user_acts(await self._respond(session))
+        return session.settle()
+
+    async def _act(self, view: AgentView, memory: Any, seed: int) -> Reply:
+        agent = self.agent
+        try:
+            if isinstance(agent, AsyncAgent):
+                return await self._call(self._agent_gate, lambda: agent.aact(view, memory, seed))
+            return Reply(agent.act(view, seed))
+        except (Tau2GymError, InfrastructureError):
+            raise
+        except Exception as error:
+            raise AgentFault(str(error)) from error
+
+    async def _respond(self, session: Session) -> Message:
+        user, view = self.user, session.user_view()
+        try:
+            if isinstance(user, AsyncUser):
+                return await self._call(
+                    self._user_gate, lambda: user.arespond(view, session.user_seed)
+                )
+            return user.respond(view, session.user_seed)
+        except (Tau2GymError, InfrastructureError, UserFault):
+            raise
+        except Exception as error:
+            raise UserFault(f"{type(error).__name__}: {error}") from error
+
+    async def _call(self, gate: asyncio.Semaphore, call: Callable[[], Awaitable[T]]) -> T:
+        """Await a model's answer when there is room for the call.
+
+        Raises:
+            InfrastructureError: no answer in time.
+        """
+        limit = self.limits.call_timeout
+        async with gate:
+            try:
+                async with asyncio.timeout(limit):
+                    return await call()
+            except TimeoutError as error:
+                raise InfrastructureError(f"no answer after {limit} s") from error
+
+
+def _blame(record: Record, fault: Fault, error: BaseException) -> None:
+    record.fault = fault.value
+    record.error = f"{type(error).__name__}: {error}"
+    record.official_reward = None
+
+
+async def rollout(
+    play: Callable[[Attempt], Awaitable[Record]], attempts: Iterable[Attempt], episodes: int
+) -> AsyncIterator[Record]:
+    """Play attempts, `episodes` at a time, and give the records as they finish.
+
+    Attempts are started in the order given, so that the samples of a group start together if they
+    follow one another. Closing the iterator cancels what is under way and waits until it is gone.
+    """
+    queue = iter(attempts)
+    pending: set[asyncio.Future[Record]] = set()
+    try:
+        while True:
+            for attempt in itertools.islice(queue, episodes - len(pending)):
+                pending.add(asyncio.ensure_future(play(attempt)))
+            if not pending:
+                return
+            finished, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+            for task in finished:
+                yield task.result()
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)

@@ -1,0 +1,221 @@
+"""One episode with its grader and its books: what every driver steps.
+
+A driver asks `turn` who is to act and passes that party's message to `agent_acts` or `user_acts`.
+When the agent is to act again, or the episode has ended, `settle` says what the agent's turn came
+to. The synchronous environment and asynchronous drivers are loops over the same object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tau2_gym.actions import Action, is_empty, parse_action
+from tau2_gym.domains.base import Domain
+from tau2_gym.episode import Episode
+from tau2_gym.grading import Grader, official_reward
+from tau2_gym.rewards import Accountant, Ledger, RewardConfig, partial_score
+from tau2_gym.turns import Turn, TurnReader
+from tau2_gym.types import Checks, Message, Role, Task, Termination
+from tau2_gym.users.base import UserView
+
+Info = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Limits and modes of an episode: see `tau2_gym.episode.Episode`."""
+
+    max_steps: int = 100
+    max_errors: int = 10
+    validate_communication: bool = False
+    solo: bool = False
+    agent_stop: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an agent's turn came to, in Gymnasium's terms."""
+
+    observation: str
+    reward: float
+    terminated: bool
+    truncated: bool
+    info: Info
+
+
+class Session:
+    """An episode under way.
+
+    Args:
+        domain, task, rules: what is played and how.
+        reward: what is paid.
+        user_seed: the seed that the user is called with.
+
+    Attributes:
+        episode: the episode.
+        user_seed: as given.
+        turns: how many actions the agent has taken.
+        last: the last outcome of `settle`; None before the first.
+    """
+
+    def __init__(
+        self, domain: Domain, task: Task, rules: Rules, reward: RewardConfig, user_seed: int
+    ) -> None:
+        self.episode = Episode(
+            domain,
+            task,
+            max_steps=rules.max_steps,
+            max_errors=rules.max_errors,
+            solo=rules.solo,
+            validate_communication=rules.validate_communication,
+            agent_stop=rules.agent_stop,
+        )
+        self.rules = rules
+        self.user_seed = user_seed
+        self.turns = 0
+        self.last: Outcome | None = None
+        self._grader = Grader(domain, task)
+        self._accountant = Accountant(reward, domain.name)
+        self._reader = TurnReader()
+        self._turn: Turn | None = None
+        self._graded = 0
+        self._settled = 0
+        self._phi = 0.0
+        self._official: float | None = None
+        tools = {**domain.agent_tools, **domain.user_tools}
+        # A user's tool written as a function call is a call, too: one that breaks ownership.
+        self._callable = tools
+        shown = tools if rules.solo else domain.agent_tools
+        self._tools = [tool.schema for tool in shown.values()]
+
+    def fork(self) -> Session:
+        """An independent copy that goes on from here."""
+        twin = object.__new__(Session)
+        twin.__dict__.update(self.__dict__)
+        twin.episode = self.episode.fork()
+        twin._grader = self._grader.fork()
+        twin._accountant = self._accountant.fork()
+        twin._reader = self._reader.fork()
+        return twin
+
+    @property
+    def turn(self) -> Role | None:
+        """Who is to act; None when the episode has ended."""
+        return self.episode.turn
+
+    def user_view(self) -> UserView:
+        """What the user sees now."""
+        return self.episode.user_view()
+
+    def user_acts(self, message: Message) -> None:
+        """Deliver the user's message.
+
+        Raises:
+            RuntimeError: it is not the user's turn.
+            ValueError: the message is empty and communication is not validated.
+        """
+        self.episode.act(message)
+
+    def agent_acts(self, action: Action) -> Message:
+        """Deliver the agent's action, and return the message it was read as.
+
+        Raises:
+            RuntimeError: it is not the agent's turn.
+            TypeError: the action is neither text nor a mapping.
+        """
+        if self.turn is not Role.AGENT:
+            raise RuntimeError(f"the agent may not act: it is the turn of {self.turn}")
+        rules, version = self.rules, self.episode.world.version
+        if rules.validate_communication and is_empty(action):
+            message = Message("assistant", "")
+        else:
+            message = parse_action(action, self._callable, self.turns, agent_stop=rules.agent_stop)
+        added = self.episode.act(message)
+        self.turns += 1
+        text = action if isinstance(action, str) else message.content or ""
+        self._turn = self._reader.read(added, self.episode, version, text)
+        return message
+
+    def settle(self) -> Outcome:
+        """What has come of the agent's turn; before its first one, of the start.
+
+        Raises:
+            RuntimeError: it is the user's turn.
+        """
+        episode = self.episode
+        if self.turn is Role.USER:
+            raise RuntimeError("the turn is not over: the user is to act")
+        checks = self._check()
+        ledger: Ledger = {}
+        before, self._phi = self._phi, partial_score(checks, self._accountant.weights)
+        if episode.termination is not None:
+            self._official = official_reward(episode.task, checks, episode.termination)
+        if self._turn is not None:
+            ledger = self._accountant.step(
+                before, self._phi, self._turn, ended=episode.done, official=self._official
+            )
+        new = episode.messages[self._settled :]
+        self._settled, self._turn = len(episode.messages), None
+        truncated = episode.termination is Termination.MAX_STEPS
+        opening = episode.task.ticket if self.rules.solo and not episode.messages else None
+        self.last = Outcome(
+            observation=_arrived(new) if opening is None else opening,
+            reward=sum(ledger.values()),
+            terminated=episode.done and not truncated,
+            truncated=truncated,
+            info=self._info(checks, ledger, new),
+        )
+        return self.last
+
+    def _check(self) -> Checks:
+        episode = self.episode
+        self._grader.update(episode.messages[self._graded :], episode.world)
+        self._graded = len(episode.messages)
+        return self._grader.checks(episode.world)
+
+    def _info(self, checks: Checks, ledger: Ledger, new: Sequence[Message]) -> Info:
+        episode, domain, solo = self.episode, self.episode.domain, self.rules.solo
+        return {
+            "messages": list(episode.chat),
+            "tools": self._tools,
+            "policy": domain.policy_solo if solo else domain.policy,
+            "ticket": episode.task.ticket if solo else None,
+            "domain": domain.name,
+            "task_id": episode.task.id,
+            "revision": domain.revision,
+            "source": domain.source,
+            "reward_terms": ledger,
+            "checks": checks.to_dict(),
+            "partial_score": self._phi,
+            "official_reward": self._official,
+            "termination": None if episode.termination is None else episode.termination.value,
+            "steps": episode.steps,
+            "num_turns": self.turns,
+            "num_errors": episode.num_errors,
+            "malformed": episode.malformed,
+            "ownership_violations": episode.ownership_violations,
+            "attribution": [
+                {"name": call.name, "arguments": call.arguments}
+                for message in new
+                if message.role == "user"
+                for call in message.tool_calls
+            ],
+            "state_key": episode.state_key,
+            "privileged": {
+                "task": episode.task,
+                "trajectory": tuple(episode.messages),
+                **self._grader.privileged(),
+            },
+        }
+
+
+def _arrived(messages: Sequence[Message]) -> str:
+    """The text of what reached the agent: user messages and results of its own calls."""
+    return "\n".join(
+        message.content or ""
+        for message in messages
+        if (message.role == "user" and not message.is_tool_call)
+        or (message.role == "tool" and message.requestor == "assistant")
+    )
