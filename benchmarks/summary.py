@@ -54,7 +54,7 @@ def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
         "official_reward": _mean(graded, "official_reward"),
         "reward": _mean(played, "reward"),
         "partial_score": _mean(played, "partial_score"),
-        "turns": _mean(played, "num_turns"),
+        "num_turns": _mean(played, "num_turns"),
         "steps": _mean(played, "steps"),
         "num_errors": _mean(played, "num_errors"),
         "malformed": _mean(played, "malformed"),
@@ -98,19 +98,22 @@ def _pass(
     )
 
 
-WIDE = 116
+WIDE = 122
 """Columns that the table takes with all its intervals."""
 
 
 def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
     """The summary for the terminal: percentages with their 95 % intervals, on a terminal narrower
-    than `WIDE` only pass@1 with its interval. The summary file has them all."""
+    than `WIDE` fewer columns, and only pass@1 with its interval. The summary file has them all."""
     result = Table(
         title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
     )
     result.add_column("domain", no_wrap=True)
     shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
-    for name in ("tasks", *shown, "partial", "turns", "errors", "viol.", "faults"):
+    extras = {"turns": "num_turns", "errors": "num_errors", "viol.": "ownership_violations"}
+    if width < WIDE:
+        extras = {}
+    for name in ("tasks", *shown, "partial", *extras, "faults"):
         result.add_column(name, justify="right", no_wrap=True)
     groups = {**summary["by_domain"]}
     if len(groups) > 1:
@@ -125,9 +128,7 @@ def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
                 for metric in shown
             ),
             _number(group["partial_score"], 2),
-            _number(group["turns"], 1),
-            _number(group["num_errors"], 1),
-            _number(group["ownership_violations"], 1),
+            *(_number(group[name], 1) for name in extras.values()),
             str(sum(group["faults"].values())),
             style="bold" if name == "overall" else None,
         )

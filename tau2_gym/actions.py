@@ -12,7 +12,6 @@ from __future__ import annotations
 import ast
 import json
 import re
-import reprlib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -185,7 +184,7 @@ def _shown(action: Mapping[str, Any]) -> str:
     try:
         return json.dumps(action, default=str)
     except (TypeError, ValueError, RecursionError):
-        return reprlib.repr(action)
+        return f"a {type(action).__name__} that is not JSON"
 
 
 def _looks_like_call(data: Any) -> bool:

@@ -105,6 +105,12 @@ class Session:
         """Who is to act; None when the episode has ended."""
         return self.episode.turn
 
+    @property
+    def awaits_agent(self) -> bool:
+        """Whether an action is due. One is due, too, of an episode that ended before the agent's
+        first turn: nobody hears it, but its step tells how the episode ended and what it earned."""
+        return self.turn is Role.AGENT or (self.episode.done and not self.turns)
+
     def user_view(self) -> UserView:
         """What the user sees now."""
         return self.episode.user_view()
@@ -124,18 +130,21 @@ class Session:
         Raises:
             RuntimeError: it is not the agent's turn.
             TypeError: the action is neither text nor a mapping.
+            ConfigError: the action is a message of another role.
         """
-        if self.turn is not Role.AGENT:
+        if not self.awaits_agent:
             raise RuntimeError(f"the agent may not act: it is the turn of {self.turn}")
         rules, version = self.rules, self.episode.world.version
+        message = parse_action(action, self._callable, self.turns, agent_stop=rules.agent_stop)
         if rules.validate_communication and is_empty(action):
             message = Message("assistant", "")
+        if self.episode.done:
+            self._turn = Turn()
         else:
-            message = parse_action(action, self._callable, self.turns, agent_stop=rules.agent_stop)
-        added = self.episode.act(message)
+            text = action if isinstance(action, str) else message.content or ""
+            added = self.episode.act(message)
+            self._turn = self._reader.read(added, self.episode, version, text)
         self.turns += 1
-        text = action if isinstance(action, str) else message.content or ""
-        self._turn = self._reader.read(added, self.episode, version, text)
         return message
 
     def settle(self) -> Outcome:

@@ -63,7 +63,7 @@ class Tau2Env(gym.Env[str, Any]):
 
     ## Episode End
     Terminated: the user stops or is transferred, too many errors, or a breach of the rules of
-    communication. Truncated: `max_steps`.
+    communication. Truncated: `max_steps`. If the user stops at once, the first step says so.
 
     ## Arguments
     Args:
@@ -172,7 +172,7 @@ class Tau2Env(gym.Env[str, Any]):
         self._session = Session(self.domain, task, self.rules, self.reward_config, user_seed)
         self._shown = 0
         outcome = self._play_on(self._session)
-        return outcome.observation, outcome.info
+        return outcome.observation, dict(outcome.info)
 
     def step(self, action: Action) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take the agent's action and let the user and the world answer.
@@ -180,10 +180,11 @@ class Tau2Env(gym.Env[str, Any]):
         Raises:
             RuntimeError: no episode has been started, or it has ended.
             TypeError: the action is neither text nor a mapping.
+            ConfigError: the action is a message of another role.
             UserFault: the user could not answer. A snapshot taken before is the way back.
         """
         session = self._session
-        if session is None or session.turn is not Role.AGENT:
+        if session is None or not session.awaits_agent:
             raise RuntimeError("no episode is under way: call reset() first")
         session.agent_acts(action)
         outcome = self._play_on(session)
@@ -192,7 +193,7 @@ class Tau2Env(gym.Env[str, Any]):
             outcome.reward,
             outcome.terminated,
             outcome.truncated,
-            outcome.info,
+            dict(outcome.info),
         )
 
     def _play_on(self, session: Session) -> Outcome:
@@ -228,7 +229,7 @@ class Tau2Env(gym.Env[str, Any]):
         self._session = snapshot.fork()
         self._shown = 0
         assert snapshot.last is not None
-        return snapshot.last.observation, snapshot.last.info
+        return snapshot.last.observation, dict(snapshot.last.info)
 
     def _under_way(self) -> Session:
         if self._session is None:

@@ -1,0 +1,72 @@
+"""pass@k, pass^k and their intervals."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+
+
+@given(st.data())
+def test_both_metrics_equal_the_average_over_all_choices_of_k_attempts(data: st.DataObject) -> None:
+    n = data.draw(st.integers(1, 7))
+    c = data.draw(st.integers(0, n))
+    k = data.draw(st.integers(1, n))
+    choices = list(combinations([True] * c + [False] * (n - c), k))
+    assert pass_at_k(n, c, k) == pytest.approx(sum(map(any, choices)) / len(choices))
+    assert pass_hat_k(n, c, k) == pytest.approx(sum(map(all, choices)) / len(choices))
+
+
+@pytest.mark.parametrize("metric", [pass_at_k, pass_hat_k])
+def test_fewer_attempts_than_k_are_undefined(metric: object) -> None:
+    assert metric(3, 3, 4) is None  # type: ignore[operator]
+    assert metric(0, 0, 1) is None  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0)])
+def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match="impossible counts"):
+        pass_at_k(n, c, k)
+
+
+def test_the_mean_is_over_tasks_of_all_strata() -> None:
+    assert estimate({"a": [1.0, 0.0], "b": [1.0, 1.0]}).value == 0.75
+
+
+def test_undefined_tasks_are_left_out_and_counted() -> None:
+    result = estimate({"a": [1.0, None, 0.0]})
+    assert (result.value, result.tasks) == (0.5, 2)
+
+
+def test_nothing_defined_is_null_and_not_one() -> None:
+    assert estimate({"a": [None], "b": []}) == Estimate(None, None, None, 0)
+
+
+def test_the_interval_covers_the_mean_of_a_known_distribution_about_95_times_in_100() -> None:
+    import numpy as np
+
+    rng = np.random.default_rng(1)
+    covered = 0
+    for trial in range(200):
+        values = (rng.random(60) < 0.4).astype(float).tolist()
+        found = estimate({"a": values}, seed=trial)
+        assert found.low is not None
+        assert found.high is not None
+        covered += found.low <= 0.4 <= found.high
+    assert 0.88 <= covered / 200 <= 1.0
+
+
+def test_strata_are_resampled_apart() -> None:
+    # Two domains without any variation inside: the share of each is fixed, so is the mean.
+    result = estimate({"a": [1.0] * 20, "b": [0.0] * 40})
+    assert result.low == result.high == pytest.approx(1 / 3)
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    values: dict[str, list[float | None]] = {"a": [i / 37 for i in range(37)]}
+    assert estimate(values, seed=3) == estimate(values, seed=3)
+    assert estimate(values, seed=3) != estimate(values, seed=4)

@@ -1,0 +1,40 @@
+"""Fixtures of all tests, and a last look at the databases when they are done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tau2_gym.domains import DOMAINS
+from tau2_gym.domains.base import Domain, get_domain, load_domain
+
+# The tests know the data that come with the default source.
+os.environ.pop("TAU2_DATA_DIR", None)
+
+settings.register_profile(
+    "repeatable",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture(params=DOMAINS)
+def domain(request: pytest.FixtureRequest) -> Domain:
+    """Each domain in turn."""
+    return get_domain(request.param)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def databases_stay_as_they_are() -> Iterator[None]:
+    """Whatever the tests did, the shared databases must be as they were read."""
+    yield
+    if load_domain.cache_info().currsize:
+        from tests.helpers import assert_pristine
+
+        assert_pristine()

@@ -1,0 +1,312 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tau2_gym.actions import parse_action
+from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.episode import Episode
+from tau2_gym.grading import Grader, action_matches, communicates, official_reward, similarity
+from tau2_gym.types import (
+    Action,
+    Checks,
+    Criteria,
+    Message,
+    RewardBasis,
+    Role,
+    Scenario,
+    Task,
+    Termination,
+    ToolCall,
+    ToolKind,
+)
+from tests.helpers import Puppet, Restless, gold_calls, gold_moves, random_call, some
+
+MET = Checks(True, 1.0, (True,), (True,), (True,))
+TASK = Task("graded", "mock", Scenario(""))
+
+
+def graded(*basis: RewardBasis) -> Task:
+    return replace(TASK, criteria=Criteria(basis=basis))
+
+
+@pytest.mark.parametrize(
+    ("compare", "arguments", "matches"),
+    [
+        # Without names, the arguments that the call has are compared.
+        (None, {"a": 1, "b": 2}, True),
+        (None, {"a": 1}, True),
+        (None, {}, True),
+        (None, {"a": 2}, False),
+        (None, {"a": 1, "b": 3}, False),
+        (None, {"a": 1, "b": 2, "c": 3}, False),
+        (None, {"a": "1"}, False),
+        (None, {"a": 1.0}, True),
+        # No names compare nothing.
+        ((), {"a": 9}, True),
+        ((), {"z": 0}, True),
+        ((), {}, True),
+        # Names are compared where either has them.
+        (("a",), {"a": 1, "b": 9}, True),
+        (("a",), {"a": 2, "b": 2}, False),
+        (("a",), {"b": 2}, False),
+        (("a", "b"), {"a": 1}, False),
+        (("a", "b"), {"a": 1, "b": 2, "z": 0}, True),
+        (("z",), {"a": 9}, True),
+        (("z",), {"z": 9}, False),
+    ],
+)
+def test_an_action_is_matched_by_the_arguments_it_compares(
+    compare: tuple[str, ...] | None, arguments: dict[str, Any], matches: bool
+) -> None:
+    action = Action("f", {"a": 1, "b": 2}, compare_args=compare)
+    assert action_matches(action, ToolCall("f", arguments)) is matches
+    assert not action_matches(action, ToolCall("g", arguments))
+
+
+def test_who_called_does_not_matter() -> None:
+    action = Action("f", {"a": 1}, "user")
+    assert action_matches(action, ToolCall("f", {"a": 1}, requestor="assistant"))
+
+
+@pytest.mark.parametrize(
+    ("required", "said", "counts"),
+    [
+        ("54.04", "It costs $54.04.", True),
+        ("1628", "That is $1,628 in all.", True),
+        ("1,628", "That is $1,628 in all.", False),
+        ("1,628", "That is $1628 in all.", False),
+        ("Gold Member", "you are a GOLD MEMBER", True),
+        ("yes", "Yesterday", True),
+        ("a, b", "a b", False),
+        ("a b", "a, b", True),
+        ("327", "3 27", False),
+        ("", "anything", True),
+    ],
+)
+def test_a_required_string_is_a_substring_without_case_and_commas_of_the_message(
+    required: str, said: str, counts: bool
+) -> None:
+    assert communicates(required, Message("assistant", said)) is counts
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message("user", "54"),
+        Message("tool", "54"),
+        Message("assistant", None, (ToolCall("say", {"text": "54"}),)),
+        Message("assistant", ""),
+    ],
+)
+def test_only_the_agents_words_communicate(message: Message) -> None:
+    assert not communicates("54", message)
+
+
+def test_words_beside_a_call_communicate() -> None:
+    assert communicates("54", Message("assistant", "54", (ToolCall("f"),)))
+
+
+class TestOfficialReward:
+    @pytest.mark.parametrize("end", list(Termination))
+    def test_only_a_stop_earns_anything(self, end: Termination) -> None:
+        expected = 1.0 if end in (Termination.USER_STOP, Termination.AGENT_STOP) else 0.0
+        for task in (graded(RewardBasis.DB), graded(), replace(TASK, criteria=None)):
+            assert official_reward(task, MET, end) == expected
+
+    @pytest.mark.parametrize(
+        ("basis", "failing"),
+        [
+            (RewardBasis.DB, {"db": False}),
+            (RewardBasis.COMMUNICATE, {"communicate": (True, False)}),
+            (RewardBasis.ENV_ASSERTION, {"env_assertions": (False, True)}),
+            (RewardBasis.ACTION, {"actions": (False,)}),
+        ],
+    )
+    def test_each_part_of_the_basis_is_necessary_and_nothing_else_counts(
+        self, basis: RewardBasis, failing: dict[str, Any]
+    ) -> None:
+        checks = replace(MET, **failing)
+        end = Termination.USER_STOP
+        others = [other for other in RewardBasis if other is not RewardBasis.NL_ASSERTION]
+        assert official_reward(graded(basis), MET, end) == 1.0
+        assert official_reward(graded(*others), MET, end) == 1.0
+        assert official_reward(graded(basis), checks, end) == 0.0
+        assert official_reward(graded(*others), checks, end) == 0.0
+        others.remove(basis)
+        assert official_reward(graded(*others), checks, end) == 1.0
+
+    def test_a_task_without_criteria_earns_1(self) -> None:
+        nothing = Checks(False, 0.0, (False,), (False,), (False,))
+        task = replace(TASK, criteria=None)
+        assert official_reward(task, nothing, Termination.USER_STOP) == 1.0
+
+    def test_a_criterion_without_items_is_met(self) -> None:
+        checks = Checks(True, 1.0)
+        task = graded(RewardBasis.ACTION, RewardBasis.COMMUNICATE, RewardBasis.ENV_ASSERTION)
+        assert official_reward(task, checks, Termination.AGENT_STOP) == 1.0
+
+    def test_only_a_judge_can_tell_about_language_unless_something_else_failed(self) -> None:
+        task = graded(RewardBasis.DB, RewardBasis.NL_ASSERTION)
+        assert official_reward(task, MET, Termination.USER_STOP) is None
+        assert official_reward(task, replace(MET, db=False), Termination.USER_STOP) == 0.0
+        assert official_reward(task, MET, Termination.MAX_STEPS) == 0.0
+
+
+class TestDatabase:
+    def test_it_is_left_aside_where_a_task_expects_nothing_of_the_world(self) -> None:
+        mock = get_domain("mock")
+        for actions, expected in ((None, True), ((), False)):
+            criteria = Criteria(actions=actions)
+            task = replace(mock.task("create_task_1"), id=f"db {actions}", criteria=criteria)
+            grader, world = Grader(mock, task), mock.start(task)
+            world.call("create_task", {"user_id": "user_1", "title": "x"}, "assistant")
+            grader.update([], world)
+            assert grader.checks(world).db is expected
+
+    def test_it_is_found_equal_again_once_a_change_is_undone(self) -> None:
+        mock = get_domain("mock")
+        task = mock.task("update_task_1")
+        grader, world = Grader(mock, task), mock.start(task)
+        found = []
+        for status in ("completed", "pending", "completed"):
+            arguments = {"task_id": "task_1", "status": status}
+            world.call("update_task_status", arguments, "assistant")
+            grader.update([], world)
+            found.append(grader.checks(world).db)
+        assert found == [True, False, True]
+
+    def test_unneeded_changes_lower_the_similarity_and_missing_ones_too(self) -> None:
+        mock = get_domain("mock")
+        task = mock.task("create_task_1")
+        grader, world = Grader(mock, task), mock.start(task)
+        found = []
+        for arguments in (
+            None,
+            {"user_id": "user_1", "title": "Important Meeting"},
+            {"user_id": "user_1", "title": "Another"},
+        ):
+            if arguments:
+                world.call("create_task", arguments, "assistant")
+            grader.update([], world)
+            found.append(grader.checks(world).db_similarity)
+        nothing, right, too_much = found
+        assert nothing == 0.0
+        assert right == 1.0
+        assert 0.0 < too_much < 1.0
+
+
+def from_scratch(episode: Episode) -> dict[str, Any]:
+    """The findings that one look at the whole trajectory gives."""
+    domain, task = episode.domain, episode.task
+    world = domain.start(task)
+    for message in episode.messages[len(task.start.messages) :]:
+        for call in message.tool_calls:
+            world.call(call.name, call.arguments, call.requestor)
+    grader = Grader(domain, task)
+    grader.update(episode.messages, world)
+    assert world.digest == episode.world.digest
+    return grader.checks(world).to_dict() | grader.privileged()
+
+
+def moves(task: Task) -> list[Message]:
+    return [parse_action(move, (), turn) for turn, move in enumerate(gold_moves(task))]
+
+
+@pytest.mark.parametrize("user", [Puppet(), Restless(stops=0.0)], ids=["puppet", "restless"])
+def test_grading_step_by_step_equals_grading_from_scratch_at_every_step(
+    domain: Domain, user: Any
+) -> None:
+    compared = 0
+    for task in some(domain.name, 9):
+        episode, grader = Episode(domain, task), Grader(domain, task)
+        left = moves(task)
+        seen = 0
+        while not episode.done and (left or episode.turn is Role.USER) and episode.steps < 60:
+            if episode.turn is Role.USER:
+                episode.act(user.respond(episode.user_view(), 3))
+            else:
+                episode.act(left.pop(0))
+            grader.update(episode.messages[seen:], episode.world)
+            seen = len(episode.messages)
+            found = grader.checks(episode.world).to_dict() | grader.privileged()
+            assert found == from_scratch(episode)
+            compared += 1
+    assert compared > 30
+
+
+def test_a_forked_grader_goes_its_own_way(domain: Domain) -> None:
+    for task in some(domain.name, 6):
+        calls = gold_calls(task)
+        world, grader = domain.start(task), Grader(domain, task)
+        grader.update([], world)
+        before = grader.checks(world)
+        twin, other = grader.fork(), world.fork()
+        for call in calls:
+            other.call(call.name, call.arguments, call.requestor)
+            twin.update([Message("assistant", tool_calls=(call,))], other)
+        assert all(twin.checks(other).actions)
+        assert grader.checks(world) == before
+        for call in calls:
+            world.call(call.name, call.arguments, call.requestor)
+            grader.update([Message("assistant", tool_calls=(call,))], world)
+        assert grader.checks(world) == twin.checks(other)
+
+
+def test_what_the_findings_are_about_can_be_told(domain: Domain) -> None:
+    for task in some(domain.name, 9):
+        assert task.criteria is not None
+        world, grader = domain.start(task), Grader(domain, task)
+        grader.update([], world)
+        told, checks = grader.privileged(), grader.checks(world)
+        assert [item["met"] for item in told["action_checks"]] == list(checks.actions)
+        assert [item["met"] for item in told["communicate_checks"]] == list(checks.communicate)
+        assert [item["met"] for item in told["env_assertion_checks"]] == list(checks.env_assertions)
+        assert [item["info"] for item in told["communicate_checks"]] == list(
+            task.criteria.communicate
+        )
+        assert [item["name"] for item in told["action_checks"]] == [
+            call.name for call in gold_calls(task)
+        ]
+        assert json.dumps(told)
+
+
+@settings(max_examples=120)
+@given(
+    name=st.sampled_from(["airline", "retail", "telecom", "mock"]),
+    number=st.integers(0, 8),
+    seed=st.integers(0, 2**32),
+    expected=st.integers(0, 4),
+    extra=st.integers(0, 4),
+)
+def test_similarity_is_1_for_equal_worlds_alone(
+    name: str, number: int, seed: int, expected: int, extra: int
+) -> None:
+    """Random writes, of which the expected world has the first ones."""
+    domain = get_domain(name)
+    task = some(name, 9)[number]
+    rng = np.random.default_rng(seed)
+    writes = [call for call in gold_calls(task) if kind(domain, call) is ToolKind.WRITE]
+    writes += [random_call(domain, rng, writes_only=True) for _ in range(6)]
+    order = rng.permutation(len(writes))
+    world, wanted = domain.start(task), domain.start(task)
+    for count, each in ((expected, wanted), (extra, world)):
+        for index in order[:count]:
+            call = writes[index]
+            each.call(call.name, call.arguments, call.requestor)
+    found = similarity(world, wanted.difference())
+    assert 0.0 <= found <= 1.0
+    assert (found == 1.0) is (world.difference() == wanted.difference())
+    assert (found == 1.0) is (world.digest == wanted.digest)
+    assert found == similarity(wanted, world.difference())
+
+
+def kind(domain: Domain, call: ToolCall) -> ToolKind:
+    tools = domain.agent_tools if call.requestor == "assistant" else domain.user_tools
+    return tools[call.name].kind
