@@ -54,6 +54,8 @@ class Record:
         rewards: the environment's ledger of each of the agent's turns.
         usage, user_usage: what the agent's and the user's model calls have taken.
         messages: the whole trajectory in tau2-bench's form.
+        verdicts: what a judge said of the task's natural-language assertions.
+        tokens: an `agents.trajectory.Trajectory` as a line of JSON, if it was to be kept.
     """
 
     domain: str
@@ -78,6 +80,8 @@ class Record:
     usage: Usage = field(default_factory=Usage)
     user_usage: Usage = field(default_factory=Usage)
     messages: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    tokens: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, in the order of the fields."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from tau2_gym.completion.metering import Usage
+
 Action = str | Mapping[str, Any]
 """What an environment's `step` takes: text in any accepted form, or an OpenAI assistant message."""
 
@@ -63,24 +65,6 @@ class Agent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """What model calls have taken; sums with `+`. `cost` is in US dollars, 0 where unknown."""
-
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    cost: float = 0.0
-    calls: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.cost + other.cost,
-            self.calls + other.calls,
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Reply:
     """An agent's action with what belongs to it.
 
@@ -94,7 +78,7 @@ class Reply:
 
     action: Action | None
     memory: Any = None
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     stop: str | None = None
 
 
@@ -110,3 +94,6 @@ class AsyncAgent(Protocol):
                 the agent.
         """
         ...
+
+
+__all__ = ["Action", "Agent", "AgentView", "AsyncAgent", "Reply", "Usage"]

@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agents.attempts import Attempt, Record
 from agents.base import Agent, AgentView, AsyncAgent, Reply
+from tau2_gym.completion.metering import metered
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError, UserFault
-from tau2_gym.rewards import RewardConfig
+from tau2_gym.judge import Judge, judged_reward
+from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.session import Outcome, Rules, Session
 from tau2_gym.types import Fault, Message, Role
 from tau2_gym.users.base import AsyncUser, User
+
+if TYPE_CHECKING:
+    from agents.trajectory import Trajectory
 
 T = TypeVar("T")
 
@@ -56,6 +61,24 @@ class AgentFault(RuntimeError):
     """The agent's own code failed."""
 
 
+@runtime_checkable
+class KeepsTokens(Protocol):
+    """An agent that knows the tokens of its conversation."""
+
+    def trajectory(self, memory: Any, ledgers: Sequence[Ledger], /, **meta: Any) -> Trajectory:
+        """The tokens of an episode that has ended."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """An agent or user that holds connections."""
+
+    async def close(self) -> None:
+        """Let go of them."""
+        ...
+
+
 @dataclass
 class Player:
     """Lets one agent and one user play attempts at tasks.
@@ -65,6 +88,8 @@ class Player:
         user: called in turn, or awaited if it has `arespond`.
         rules, reward, source, data_dir: of the environment.
         limits: see `Limits`.
+        judge: decides natural-language assertions; without one such tasks stay ungraded.
+        keep_tokens: put the tokens of an agent that knows them into the records.
     """
 
     agent: Agent | AsyncAgent
@@ -74,6 +99,8 @@ class Player:
     source: str = "inspect-evals"
     data_dir: str | None = None
     limits: Limits = field(default_factory=Limits)
+    judge: Judge | None = None
+    keep_tokens: bool = False
 
     def __post_init__(self) -> None:
         self._agent_gate = asyncio.Semaphore(self.limits.agent_calls)
@@ -108,9 +135,14 @@ class Player:
             _blame(record, Fault.INFRASTRUCTURE, error)
         return record
 
+    async def close(self) -> None:
+        """Let go of the connections that agent and user hold."""
+        for party in (self.agent, self.user):
+            if isinstance(party, Closes):
+                await party.close()
+
     async def _play(self, session: Session, attempt: Attempt, record: Record) -> None:
-        outcome = await self._answer(session)
-        record.observe(outcome.info)
+        outcome = await self._answer(session, record)
         memory: Any = None
         while session.turn is Role.AGENT:
             reply = await self._act(AgentView.from_info(outcome.info), memory, attempt.seed)
@@ -118,18 +150,40 @@ class Player:
             memory = reply.memory
             if reply.action is None:
                 record.termination, record.official_reward = reply.stop, 0.0
-                return
+                break
             session.agent_acts(reply.action)
-            outcome = await self._answer(session)
+            outcome = await self._answer(session, record)
             record.reward += outcome.reward
             record.rewards.append(outcome.info["reward_terms"])
-            record.observe(outcome.info)
+        if record.ungraded:
+            await self._judge(session, record)
+        if self.keep_tokens and isinstance(self.agent, KeepsTokens) and memory is not None:
+            meta = {"domain": attempt.domain, "task_id": attempt.task_id, "trial": attempt.trial}
+            record.tokens = self.agent.trajectory(memory, record.rewards, **meta).to_json()
 
-    async def _answer(self, session: Session) -> Outcome:
+    async def _answer(self, session: Session, record: Record) -> Outcome:
         """Let the user act until it is the agent's turn, or the end."""
-        while session.turn is Role.USER:
-            session.user_acts(await self._respond(session))
-        return session.settle()
+        with metered() as meter:
+            while session.turn is Role.USER:
+                session.user_acts(await self._respond(session))
+        record.user_usage += meter.usage
+        outcome = session.settle()
+        record.observe(outcome.info)
+        return outcome
+
+    async def _judge(self, session: Session, record: Record) -> None:
+        """Ask the judge, if there is one, for what only a reader can decide."""
+        episode = session.episode
+        assert episode.termination is not None
+        judgement = await judged_reward(
+            episode.task, session.checks(), episode.termination, episode.messages, self.judge
+        )
+        record.official_reward = judgement.reward
+        record.verdicts = [asdict(verdict) for verdict in judgement.verdicts]
+        if judgement.reward is not None:
+            record.ungraded = None
+        if judgement.fault is not None:
+            record.fault, record.error = judgement.fault.value, judgement.reason
 
     async def _act(self, view: AgentView, memory: Any, seed: int) -> Reply:
         agent = self.agent
@@ -178,7 +232,7 @@ def _blame(record: Record, fault: Fault, error: BaseException) -> None:
 
 async def rollout(
     play: Callable[[Attempt], Awaitable[Record]], attempts: Iterable[Attempt], episodes: int
-) -> AsyncIterator[Record]:
+) -> AsyncGenerator[Record, None]:
     """Play attempts, `episodes` at a time, and give the records as they finish.
 
     Attempts are started in the order given, so that the samples of a group start together if they

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -25,14 +26,17 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from agents import AGENTS
+from agents import AGENTS, MODEL_AGENTS
 from agents.attempts import SUCCESS, Attempt
-from benchmarks.run import Setup, make_player, plan, results
+from agents.models import AgentModel, ChatOptions
+from agents.rollout import Limits
+from agents.sampling import SamplingParams
+from benchmarks.run import MODEL_USERS, Setup, make_player, plan, results
 from benchmarks.store import Store, write_json
-from benchmarks.summary import WIDE, summarise, table
+from benchmarks.summary import FAULTS, WIDE, summarise, table
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
-from tau2_gym.errors import Tau2GymError
+from tau2_gym.errors import ConfigError, Tau2GymError, one_of
 
 app = typer.Typer(add_completion=False)
 
@@ -45,10 +49,11 @@ def versions(source: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def default_output(agent: str, user: str, split: str) -> Path:
+def default_output(setup: Setup, split: str) -> Path:
     """Where results go unless told otherwise."""
-    name = re.sub(r"[^\w.-]+", "-", f"{agent}-{user}-{split}")
-    return Path("runs") / "passk" / f"{name}.jsonl"
+    parts = [setup.agent, *([setup.model.name] if setup.model else [])]
+    parts += [setup.user, *([setup.user_model.name] if setup.user_model else []), split]
+    return Path("runs") / "passk" / (re.sub(r"[^\w.-]+", "-", "-".join(parts)) + ".jsonl")
 
 
 def evaluate(
@@ -82,13 +87,18 @@ def evaluate(
             "playing", total=len(attempts), completed=len(attempts) - len(todo), solved=solved
         )
         for record in results(setup, todo, workers):
-            store.add(record)
-            solved += (record["official_reward"] or 0.0) >= SUCCESS
+            store.add(record.to_dict())
+            solved += (record.official_reward or 0.0) >= SUCCESS
             progress.update(bar, advance=1, solved=solved)
     store.finish([attempt.key for attempt in attempts])
 
 
-Agents = ", ".join(AGENTS)
+AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
+USER_MODEL = "Users that are models (litellm), and judges"
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @app.command()
@@ -100,12 +110,15 @@ def main(
     task_ids: Annotated[
         str, typer.Option(help="Comma-separated ids of tasks to play instead of a split.")
     ] = "",
-    agent: Annotated[str, typer.Option(help=f"One of: {Agents}.")] = "oracle",
-    user: Annotated[str, typer.Option(help="scripted, or replay:FILE.")] = "scripted",
+    agent: Annotated[
+        str, typer.Option(help=f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")
+    ] = "oracle",
+    user: Annotated[str, typer.Option(help="scripted, replay:FILE, or litellm.")] = "scripted",
     num_samples: Annotated[int, typer.Option(help="Attempts at each task (the k of pass@k).")] = 4,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
-    workers: Annotated[int, typer.Option(help="Processes to play in.", min=1)] = os.cpu_count()
-    or 1,
+    workers: Annotated[
+        int, typer.Option(help="Processes to play in, where no model is waited for.", min=1)
+    ] = os.cpu_count() or 1,
     max_steps: Annotated[int, typer.Option(help="Limit of deliveries of messages.", min=1)] = 100,
     max_errors: Annotated[int, typer.Option(help="Limit of failed tool calls.", min=1)] = 10,
     reward: Annotated[
@@ -121,6 +134,70 @@ def main(
         Path | None, typer.Option(help="JSON lines; the summary goes beside it.", dir_okay=False)
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard results already there.")] = False,
+    faults: Annotated[
+        str, typer.Option(help="In the table, exclude faulty attempts, or let them fail.")
+    ] = "exclude",
+    model: Annotated[
+        str, typer.Option(help="Name or folder of the model.", rich_help_panel=AGENT_MODEL)
+    ] = "",
+    sglang_url: Annotated[
+        str, typer.Option(help="Comma-separated servers.", rich_help_panel=AGENT_MODEL)
+    ] = "",
+    base_url: Annotated[
+        str,
+        typer.Option(help="An OpenAI-compatible server, for litellm.", rich_help_panel=AGENT_MODEL),
+    ] = "",
+    prompt: Annotated[
+        str, typer.Option(help="official or compact.", rich_help_panel=AGENT_MODEL)
+    ] = "official",
+    thinking: Annotated[
+        bool | None, typer.Option(help="For models that can think.", rich_help_panel=AGENT_MODEL)
+    ] = None,
+    temperature: Annotated[
+        float, typer.Option(help="0 is greedy.", rich_help_panel=AGENT_MODEL)
+    ] = 1.0,
+    top_p: Annotated[float, typer.Option(help="1 is off.", rich_help_panel=AGENT_MODEL)] = 1.0,
+    top_k: Annotated[int, typer.Option(help="-1 is off.", rich_help_panel=AGENT_MODEL)] = -1,
+    max_new_tokens: Annotated[
+        int, typer.Option(help="The most tokens in a turn.", rich_help_panel=AGENT_MODEL)
+    ] = 1024,
+    concurrency: Annotated[
+        int, typer.Option(help="Episodes under way at a time.", rich_help_panel=AGENT_MODEL)
+    ] = 128,
+    keep_tokens: Annotated[
+        bool,
+        typer.Option(
+            "--keep-tokens",
+            help="Put token ids, masks and log-probabilities into the results.",
+            rich_help_panel=AGENT_MODEL,
+        ),
+    ] = False,
+    user_model: Annotated[
+        str, typer.Option(help="For example gpt-4.1-mini.", rich_help_panel=USER_MODEL)
+    ] = "",
+    user_url: Annotated[
+        str, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
+    ] = "",
+    user_temperature: Annotated[
+        float, typer.Option(help="0 as in tau2-bench.", rich_help_panel=USER_MODEL)
+    ] = 0.0,
+    judge_model: Annotated[
+        str,
+        typer.Option(
+            help="Judges natural-language assertions, where tasks have them.",
+            rich_help_panel=USER_MODEL,
+        ),
+    ] = "",
+    judge_url: Annotated[
+        str, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
+    ] = "",
+    cassette: Annotated[
+        Path | None,
+        typer.Option(
+            help="Replay chats recorded in this file, and record the others.",
+            rich_help_panel=USER_MODEL,
+        ),
+    ] = None,
 ) -> None:
     """Play every task several times and print pass@k and pass^k.
 
@@ -132,26 +209,54 @@ def main(
     if not console.is_terminal:
         console = Console(width=WIDE)
     begun = time.perf_counter()
-    setup = Setup(
-        agent=agent,
-        user=user,
-        seed=seed,
-        reward=reward,
-        max_steps=max_steps,
-        max_errors=max_errors,
-        source=source,
-        data_dir=None if data_dir is None else str(data_dir),
-    )
     try:
-        names = [name.strip() for name in domains.split(",") if name.strip()]
-        ids = [name.strip() for name in task_ids.split(",") if name.strip()]
+        if faults not in FAULTS:
+            raise one_of("treatment of faults", faults, FAULTS)
+        setup = Setup(
+            agent=agent,
+            user=user,
+            seed=seed,
+            reward=reward,
+            max_steps=max_steps,
+            max_errors=max_errors,
+            source=source,
+            data_dir=None if data_dir is None else str(data_dir),
+            model=_agent_model(
+                agent,
+                AgentModel(
+                    model,
+                    tuple(_names(sglang_url) or _names(base_url)),
+                    prompt,
+                    thinking,
+                    SamplingParams(
+                        temperature=temperature,
+                        top_p=top_p,
+                        top_k=top_k,
+                        max_new_tokens=max_new_tokens,
+                        seed=seed,
+                    ),
+                ),
+            ),
+            user_model=(
+                ChatOptions(user_model, user_url or None, user_temperature)
+                if user in MODEL_USERS
+                else None
+            ),
+            judge=ChatOptions(judge_model, judge_url or None) if judge_model else None,
+            limits=Limits(episodes=concurrency, agent_calls=concurrency, user_calls=concurrency),
+            cassette=None if cassette is None else str(cassette),
+            keep_tokens=keep_tokens,
+        )
+        names, ids = _names(domains), _names(task_ids)
         attempts = plan(setup, names, split, ids, num_samples)
         make_player(setup)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
-        identity = {**asdict(setup), "versions": versions(source)}
+        # Through JSON, since results are compared with what was read back.
+        identity = json.loads(
+            json.dumps({**setup.identity(), "versions": versions(source)}, default=asdict)
+        )
         revisions = {name: domain.revision for name, domain in loaded.items()}
-        path = output or default_output(agent, user, split)
-        store = Store(path, identity, revisions, fresh=fresh)
+        store = Store(output or default_output(setup, split), identity, revisions, fresh=fresh)
         try:
             evaluate(setup, attempts, store, workers=workers, console=console)
         finally:
@@ -171,16 +276,34 @@ def main(
             "task_ids": ids or None,
             "num_samples": num_samples,
             "workers": workers,
+            "concurrency": concurrency,
+            "faults": faults,
             "revisions": revisions,
             "sources": {name: domain.source for name, domain in loaded.items()},
+            "agent_instruction": {
+                name: domain.agent_instruction_source for name, domain in loaded.items()
+            },
         },
         "wall_time_seconds": round(time.perf_counter() - begun, 3),
         **summarise(rows, num_samples, seed),
     }
     write_json(store.summary_path, summary)
     title = f"{agent} with user {user}, {len(rows)} attempts, % with 95 % intervals"
-    console.print(table(summary, num_samples, title, console.width))
+    console.print(table(summary, num_samples, title, console.width, FAULTS[faults]))
     console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", highlight=False)
+
+
+def _agent_model(agent: str, model: AgentModel) -> AgentModel | None:
+    """The model, if the agent is one.
+
+    Raises:
+        ConfigError: the agent is none, and yet a model was named.
+    """
+    if agent in MODEL_AGENTS:
+        return model
+    if model.name:
+        raise ConfigError(f"agent {agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do")
+    return None
 
 
 if __name__ == "__main__":

@@ -4,25 +4,46 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import Any
 
 from agents import make_agent
-from agents.attempts import Attempt, attempt_seed
-from agents.rollout import Player
+from agents.attempts import Attempt, Record, attempt_seed
+from agents.base import Agent, AsyncAgent
+from agents.models import (
+    MODEL_AGENTS,
+    AgentModel,
+    ChatOptions,
+    make_model_agent,
+    make_model_user,
+)
+from agents.rollout import Limits, Player, rollout
+from tau2_gym.cassette import Cassette
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.judge import LLMJudge
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules
-from tau2_gym.users import make_user
+from tau2_gym.users import AsyncUser, User, make_user
+
+MODEL_USERS = ("litellm",)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What decides the outcome of an attempt, apart from its task and trial."""
+    """A run, apart from its tasks and trials.
+
+    Attributes:
+        model: of an agent that is one.
+        user_model: of a user that is one.
+        judge: of the judge, if there is one.
+        limits: how much goes on at once, with models.
+        cassette: a file that model calls are recorded in and replayed from.
+        keep_tokens: keep what a model agent was given and sampled, as tokens.
+    """
 
     agent: str
     user: str
@@ -32,36 +53,76 @@ class Setup:
     max_errors: int
     source: str
     data_dir: str | None
+    model: AgentModel | None = None
+    user_model: ChatOptions | None = None
+    judge: ChatOptions | None = None
+    limits: Limits = field(default_factory=Limits)
+    cassette: str | None = None
+    keep_tokens: bool = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether models are waited for: then one process plays all episodes side by side."""
+        return any((self.model, self.user_model, self.judge))
+
+    def identity(self) -> dict[str, Any]:
+        """What the outcome of an attempt depends on, apart from its task and trial."""
+        how = ("limits", "cassette", "keep_tokens")
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {
+            name: value.identity() if isinstance(value, AgentModel | ChatOptions) else value
+            for name, value in values.items()
+            if name not in how
+        }
 
 
 def make_player(setup: Setup) -> Player:
     """The agent and the user of a run, ready to play.
 
     Raises:
-        ConfigError: an agent, user, reward or source of an unknown name.
+        ConfigError: an agent, user, reward or source of an unknown name, or options of a model
+            that do not fit.
     """
+    cassette = None if setup.cassette is None else Cassette(setup.cassette)
+    agent: Agent | AsyncAgent
+    if setup.agent in MODEL_AGENTS:
+        model = setup.model or AgentModel("")
+        # Tokens come from the model itself, so only chats are recorded.
+        recorded = cassette if setup.agent == "litellm" else None
+        agent = make_model_agent(setup.agent, model, setup.source, recorded)
+    else:
+        agent = make_agent(setup.agent)
+    user: User | AsyncUser
+    if setup.user in MODEL_USERS:
+        user = make_model_user(setup.user_model or ChatOptions(""), setup.source, cassette)
+    else:
+        user = make_user(setup.user)
     return Player(
-        agent=make_agent(setup.agent),
-        user=make_user(setup.user),
+        agent=agent,
+        user=user,
         rules=Rules(max_steps=setup.max_steps, max_errors=setup.max_errors),
         reward=RewardConfig.of(setup.reward),
         source=setup.source,
         data_dir=setup.data_dir,
+        limits=setup.limits,
+        judge=None if setup.judge is None else LLMJudge(setup.judge.chat_model(cassette)),
+        keep_tokens=setup.keep_tokens,
     )
 
 
 _player = cache(make_player)
 
 
-def run_attempt(setup: Setup, attempt: Attempt) -> dict[str, Any]:
+def run_attempt(setup: Setup, attempt: Attempt) -> Record:
     """Play one attempt. Runs in a worker process, where agent and user are made once."""
-    return asyncio.run(_player(setup).play(attempt)).to_dict()
+    return asyncio.run(_player(setup).play(attempt))
 
 
 def plan(
     setup: Setup, domains: Sequence[str], split: str, task_ids: Sequence[str], num_samples: int
 ) -> list[Attempt]:
-    """The attempts of a run: all tasks of the first trial, then of the second, and so on.
+    """The attempts of a run: all samples of the first task, then of the second, and so on, so that
+    those who share a prompt are played together.
 
     Raises:
         ConfigError: unknown domain, split or task, or no attempt at all.
@@ -82,19 +143,40 @@ def plan(
         raise ConfigError(f"unknown task {unknown[0]!r} in {', '.join(domains)}")
     return [
         Attempt(domain, task_id, trial, attempt_seed(setup.seed, domain, task_id, trial))
-        for trial in range(num_samples)
         for domain, task_id in chosen
+        for trial in range(num_samples)
     ]
 
 
-def results(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[dict[str, Any]]:
-    """Play attempts, several at a time in processes, and give the records as they finish."""
+def results(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
+    """Play attempts and give the records as they finish: side by side in this process if models are
+    waited for, else in several processes."""
+    if setup.waits:
+        return _side_by_side(setup, attempts)
     if workers <= 1 or len(attempts) <= 1:
-        for attempt in attempts:
-            yield run_attempt(setup, attempt)
-        return
+        return (run_attempt(setup, attempt) for attempt in attempts)
+    return _in_processes(setup, attempts, workers)
+
+
+def _side_by_side(setup: Setup, attempts: Sequence[Attempt]) -> Iterator[Record]:
+    player = make_player(setup)
+    with asyncio.Runner() as runner:
+        records = rollout(player.play, attempts, setup.limits.episodes)
+        try:
+            while (record := runner.run(_next(records))) is not None:
+                yield record
+        finally:
+            runner.run(records.aclose())
+            runner.run(player.close())
+
+
+async def _next(records: AsyncIterator[Record]) -> Record | None:
+    return await anext(records, None)
+
+
+def _in_processes(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
     with ProcessPoolExecutor(min(workers, len(attempts))) as pool:
-        pending: set[Future[dict[str, Any]]] = set()
+        pending: set[Future[Record]] = set()
         queue = iter(attempts)
         try:
             while True:

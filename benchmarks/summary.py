@@ -15,7 +15,7 @@ from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 Row = dict[str, Any]
 
-FAULTS = ("excluded", "failed")
+FAULTS = {"exclude": "excluded", "fail": "failed"}
 """Attempts that ended in a fault are left out, or counted as failures. Both are reported."""
 
 
@@ -49,7 +49,7 @@ def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
                 **{f"pass@{i}": _pass(rows, i, pass_at_k, faults, seed).to_dict() for i in _to(k)},
                 **{f"pass^{i}": _pass(rows, i, pass_hat_k, faults, seed).to_dict() for i in _to(k)},
             }
-            for faults in FAULTS
+            for faults in FAULTS.values()
         },
         "official_reward": _mean(graded, "official_reward"),
         "reward": _mean(played, "reward"),
@@ -59,6 +59,14 @@ def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
         "num_errors": _mean(played, "num_errors"),
         "malformed": _mean(played, "malformed"),
         "ownership_violations": _mean(played, "ownership_violations"),
+        "cost": {
+            side: sum(row[name]["cost"] for row in rows)
+            for side, name in (("agent", "usage"), ("user", "user_usage"))
+        },
+        "tokens": {
+            name: sum(row["usage"][name] for row in rows)
+            for name in ("prompt_tokens", "completion_tokens")
+        },
         "terminations": dict(Counter(row["termination"] for row in played)),
         "faults": dict(Counter(row["fault"] for row in rows if row["fault"] is not None)),
         "ungraded": sorted({row["task_id"] for row in rows if row["ungraded"]}),
@@ -102,7 +110,9 @@ WIDE = 122
 """Columns that the table takes with all its intervals."""
 
 
-def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
+def table(
+    summary: dict[str, Any], k: int, title: str, width: int, faults: str = "excluded"
+) -> Table:
     """The summary for the terminal: percentages with their 95 % intervals, on a terminal narrower
     than `WIDE` fewer columns, and only pass@1 with its interval. The summary file has them all."""
     result = Table(
@@ -119,7 +129,7 @@ def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
     if len(groups) > 1:
         groups["overall"] = summary["overall"]
     for name, group in groups.items():
-        metrics = group["pass"]["excluded"]
+        metrics = group["pass"][faults]
         result.add_row(
             name,
             str(group["tasks"]),
@@ -132,20 +142,19 @@ def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
             str(sum(group["faults"].values())),
             style="bold" if name == "overall" else None,
         )
-    result.caption = caption(summary)
+    result.caption = caption(summary, faults)
     return result
 
 
-def caption(summary: dict[str, Any]) -> str | None:
+def caption(summary: dict[str, Any], faults: str) -> str | None:
     """What the table's numbers leave out: faults and ungraded attempts, if there were any."""
     overall = summary["overall"]
     notes = []
     if overall["faults"]:
-        failed = overall["pass"]["failed"]["pass@1"]
+        other = "failed" if faults == "excluded" else "excluded"
         kinds = ", ".join(f"{count} {kind}" for kind, count in overall["faults"].items())
-        notes.append(
-            f"Faults ({kinds}) are excluded; counted as failures, pass@1 is {_percent(failed)}."
-        )
+        value = _percent(overall["pass"][other]["pass@1"])
+        notes.append(f"Faults ({kinds}) are {faults}; were they {other}, pass@1 would be {value}.")
     if overall["ungraded"]:
         notes.append(f"{len(overall['ungraded'])} tasks need a judge and are ungraded.")
     return " ".join(notes) or None

@@ -156,7 +156,7 @@ class Session:
         episode = self.episode
         if self.turn is Role.USER:
             raise RuntimeError("the turn is not over: the user is to act")
-        checks = self._check()
+        checks = self.checks()
         ledger: Ledger = {}
         before, self._phi = self._phi, partial_score(checks, self._accountant.weights)
         if episode.termination is not None:
@@ -178,7 +178,8 @@ class Session:
         )
         return self.last
 
-    def _check(self) -> Checks:
+    def checks(self) -> Checks:
+        """The grader's findings now."""
         episode = self.episode
         self._grader.update(episode.messages[self._graded :], episode.world)
         self._graded = len(episode.messages)

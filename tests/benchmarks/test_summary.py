@@ -17,6 +17,8 @@ def row(task_id: str, reward: float | None, **changes: Any) -> dict[str, Any]:
         "official_reward": reward,
         "fault": None,
         "ungraded": None,
+        "usage": {"prompt_tokens": 10, "completion_tokens": 2, "cost": 0.25, "calls": 1},
+        "user_usage": {"prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0, "calls": 0},
         "reward": 0.5,
         "partial_score": 0.5,
         "num_turns": 4,
@@ -73,6 +75,12 @@ def test_ungraded_attempts_neither_pass_nor_fail_and_are_named() -> None:
             "tasks": 1,
         }
     assert summary["overall"]["ungraded"] == ["2"]
+
+
+def test_what_models_took_is_summed() -> None:
+    overall = summarise([row("1", 1.0), row("2", 0.0)], 1, seed=0)["overall"]
+    assert overall["cost"] == {"agent": 0.5, "user": 0.0}
+    assert overall["tokens"] == {"prompt_tokens": 20, "completion_tokens": 4}
 
 
 def test_tasks_of_the_same_id_in_two_domains_are_two_tasks() -> None:

@@ -1,0 +1,156 @@
+"""Agents and users that are language models, from plain options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from agents.base import AsyncAgent
+from agents.sampling import SamplingParams
+from tau2_gym.errors import ConfigError, one_of
+
+if TYPE_CHECKING:
+    from tau2_gym.cassette import Cassette
+    from tau2_gym.completion import ChatModel
+    from tau2_gym.users.llm import LLMUser
+
+MODEL_AGENTS = ("sglang", "transformers", "litellm")
+"""Agents that need a model."""
+
+
+@dataclass(frozen=True)
+class AgentModel:
+    """The model that an agent is, and how it is reached and sampled.
+
+    Attributes:
+        name: the model: a name or folder, for `litellm` with its provider.
+        urls: SGLang servers, or the one OpenAI-compatible server that `litellm` is to call.
+        prompt: `official` or `compact`.
+        thinking: whether a model that can think does so; None leaves it to its template.
+        sampling: how turns are sampled.
+    """
+
+    name: str
+    urls: tuple[str, ...] = ()
+    prompt: str = "official"
+    thinking: bool | None = None
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: all but where the servers are."""
+        return {name: value for name, value in asdict(self).items() if name != "urls"}
+
+
+@dataclass(frozen=True)
+class ChatOptions:
+    """The model that a user or a judge is, and how it is reached.
+
+    Attributes:
+        name: the model, with its provider if it is called through LiteLLM.
+        url: an OpenAI-compatible server; without it LiteLLM knows the address.
+        temperature: of its answers.
+        extra_body: what else each request holds.
+    """
+
+    name: str
+    url: str | None = None
+    temperature: float = 0.0
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: all but where the server is."""
+        return {name: value for name, value in asdict(self).items() if name != "url"}
+
+    def chat_model(self, cassette: Cassette | None = None) -> ChatModel:
+        """The model, ready to be asked.
+
+        Raises:
+            ConfigError: an option has a value that is not allowed.
+        """
+        from tau2_gym.completion import ChatModel
+
+        return ChatModel(
+            self.name,
+            base_url=self.url,
+            temperature=self.temperature,
+            extra_body=self.extra_body,
+            cassette=cassette,
+        )
+
+
+def make_model_agent(
+    kind: str, model: AgentModel, source: str, cassette: Cassette | None = None
+) -> AsyncAgent:
+    """An agent that is a model.
+
+    Args:
+        kind: one of `MODEL_AGENTS`.
+        model: the model.
+        source: where the domains come from, and with them the instruction to agents.
+        cassette: records or replays its calls; `litellm` only.
+
+    Raises:
+        ConfigError: the options do not fit, or something is not installed.
+    """
+    if kind not in MODEL_AGENTS:
+        raise one_of("model agent", kind, MODEL_AGENTS)
+    if not model.name:
+        raise ConfigError(f"agent {kind!r} needs a model: give its name or folder with --model")
+    if kind == "litellm":
+        return _litellm(model, source, cassette)
+    if cassette is not None:
+        raise ConfigError(f"calls of agent {kind!r} cannot be recorded: use litellm")
+    from agents import token_agent
+
+    options: dict[str, Any] = {
+        "sampling": model.sampling,
+        "prompt": model.prompt,
+        "thinking": model.thinking,
+        "source": source,
+    }
+    if kind == "transformers":
+        return token_agent.transformers_agent(model.name, **options)
+    if not model.urls:
+        raise ConfigError("agent 'sglang' needs the address of a server: give it with --sglang-url")
+    return token_agent.sglang_agent(model.name, model.urls, **options)
+
+
+def _litellm(model: AgentModel, source: str, cassette: Cassette | None) -> AsyncAgent:
+    from agents.litellm_agent import LiteLLMAgent
+    from agents.prompts import make_prompt
+    from tau2_gym.completion import ChatModel
+
+    if len(model.urls) > 1:
+        raise ConfigError("agent 'litellm' calls one server: give one address, or a router's")
+    sampling = model.sampling
+    extra: dict[str, Any] = {}
+    if sampling.top_k != -1:
+        extra["top_k"] = sampling.top_k
+    if sampling.min_p:
+        extra["min_p"] = sampling.min_p
+    if model.thinking is not None:
+        extra["chat_template_kwargs"] = {"enable_thinking": model.thinking}
+    chat = ChatModel(
+        model.name,
+        base_url=model.urls[0] if model.urls else None,
+        temperature=sampling.temperature,
+        top_p=None if sampling.top_p == 1 else sampling.top_p,
+        max_tokens=sampling.max_new_tokens,
+        extra_body=extra,
+        cassette=cassette,
+    )
+    return LiteLLMAgent(chat, make_prompt(model.prompt, source))
+
+
+def make_model_user(options: ChatOptions, source: str, cassette: Cassette | None = None) -> LLMUser:
+    """A user that is a model.
+
+    Raises:
+        ConfigError: it has no name, or an option has a value that is not allowed.
+    """
+    from tau2_gym.users.llm import LLMUser
+
+    if not options.name:
+        raise ConfigError("a user that is a model needs its name: give it with --user-model")
+    return LLMUser(options.chat_model(cassette), source=source)
