@@ -100,7 +100,7 @@ def _exchanges(
 
 def _fits(move: Move, made: Mapping[str, Any]) -> bool:
     """Whether a recorded move is one that the script makes here; the wording does not matter."""
-    calls = made.get("tool_calls") or ()
+    calls: Sequence[Mapping[str, Any]] = made.get("tool_calls") or ()
     if isinstance(move, Say):
         return not calls
     if len(calls) != 1:

@@ -21,13 +21,15 @@ MAX_REFUEL_GB = 2.0
 
 
 def require_telecom(view: AgentView, agent: str) -> None:
-    """Make sure that the domain is telecom.
+    """Make sure that the domain is telecom, with a user to talk to.
 
     Raises:
-        ConfigError: it is another.
+        ConfigError: it is another domain, or solo mode.
     """
     if view.domain != "telecom":
         raise ConfigError(f"the {agent} agent knows only the domain telecom, not {view.domain}")
+    if view.ticket is not None:
+        raise ConfigError(f"the {agent} agent needs a user: it does not play solo")
 
 
 def today(policy: str) -> str:

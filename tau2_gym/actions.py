@@ -54,7 +54,8 @@ def parse_action(
     """
     try:
         if isinstance(action, str):
-            message = _from_text(action, tools, turn)
+            names = [*tools, DONE, RESPOND] if agent_stop else tools
+            message = _from_text(action, names, turn)
         elif isinstance(action, Mapping):
             message = _from_chat(action, turn)
         else:

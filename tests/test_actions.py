@@ -271,12 +271,23 @@ def test_a_call_does_not_share_the_callers_arguments() -> None:
 
 class TestPseudoTools:
     @pytest.mark.parametrize(
-        "action", ["<tool_call>{0}</tool_call>", "{0}"], ids=["block", "bare JSON"]
+        "action",
+        [
+            '<tool_call>{"name": "done", "arguments": {}}</tool_call>',
+            '{"name": "done", "arguments": {}}',
+            {"tool_calls": [{"name": "done", "arguments": {}}]},
+        ],
     )
-    def test_done_stops_only_where_the_agent_may_stop(self, action: str) -> None:
-        action = action.replace("{0}", '{"name": "done", "arguments": {}}')
+    def test_done_stops_only_where_the_agent_may_stop(self, action: Any) -> None:
         assert parse_action(action, TOOLS, agent_stop=True) == said(STOP)
         assert parse_action(action, TOOLS).tool_calls[0].name == "done"
+
+    def test_as_functions_they_exist_only_where_the_agent_may_stop(self) -> None:
+        respond = "respond(content='Hello')"
+        assert parse_action("done()", TOOLS, agent_stop=True) == said(STOP)
+        assert parse_action(respond, TOOLS, agent_stop=True) == said("Hello")
+        for text in ("done()", respond):
+            assert parse_action(text, TOOLS) == said(text)
 
     def test_respond_speaks_only_where_the_agent_may_stop(self) -> None:
         action = {"tool_calls": [{"name": "respond", "arguments": {"content": "Hello"}}]}

@@ -277,6 +277,33 @@ def test_what_the_findings_are_about_can_be_told(domain: Domain) -> None:
         assert json.dumps(told)
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ([], {}),
+        ([], None),
+        ([[]], [{}]),
+        ([1], [1, []]),
+        ({"a": []}, {}),
+        ("1", 1),
+        (1, True),
+        (1, 1.0),
+        ("", None),
+    ],
+)
+def test_values_that_only_look_alike_are_not_similar(one: Any, other: Any) -> None:
+    """Tools store what they are given, whatever its type."""
+    mock = get_domain("mock")
+    worlds = []
+    for status in (one, other):
+        world = mock.start(mock.task("update_task_1"))
+        arguments = {"task_id": "task_1", "status": status}
+        assert world.call("update_task_status", arguments, "assistant")[1] is False
+        worlds.append(world)
+    assert similarity(worlds[0], worlds[1].difference()) < 1.0
+    assert similarity(worlds[0], worlds[0].difference()) == 1.0
+
+
 @settings(max_examples=120)
 @given(
     name=st.sampled_from(["airline", "retail", "telecom", "mock"]),

@@ -28,7 +28,8 @@ class ReplayUser:
     @classmethod
     def from_file(cls, path: str | Path) -> ReplayUser:
         """Read trajectories from JSON lines (gzipped or not) with `task_id` and `messages`, as
-        `benchmarks.passk` writes them. Of several attempts at a task the first one counts.
+        `benchmarks.passk` writes them. Of several attempts at a task the first one counts that has
+        messages.
 
         Raises:
             ConfigError: no such file.
@@ -45,8 +46,9 @@ class ReplayUser:
                     continue
                 try:
                     row = json.loads(line)
-                    turns.setdefault(str(row["task_id"]), user_turns(row["messages"]))
-                except (ValueError, KeyError, TypeError) as error:
+                    if row["messages"] is not None:
+                        turns.setdefault(str(row["task_id"]), user_turns(row["messages"]))
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
                     raise DataError(f"{path}, line {number} is no trajectory: {error!r}") from error
         return cls(turns)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,8 @@ from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
 from tau2_gym.grading import Grader
-from tau2_gym.types import EnvFunction, Message
+from tau2_gym.types import Action, Criteria, EnvFunction, Message
 from tests.helpers import RECORDINGS, after_gold, gold_calls, needs_recordings, some
-
-REFUELLED = "refuel_data"
 
 
 def presented() -> dict[str, Any]:
@@ -68,6 +67,12 @@ def test_a_domain_says_where_it_comes_from(domain: Domain) -> None:
     assert "###STOP###" in domain.user_guidelines
     assert domain.agent_instruction_source == "tau2-gym"
     assert "policy" in domain.agent_instruction
+
+
+def new_bill(difference: Any) -> dict[str, Any]:
+    (bill,) = [json.loads(row) for (_, key), row in difference.items() if key[0] == "bills"]
+    assert bill["bill_id"] not in {"B1001", "B1002", "B1003", "B1234321"}
+    return bill  # type: ignore[no-any-return]
 
 
 class TestCalculate:
@@ -156,30 +161,33 @@ class TestLayouts:
 
 
 class TestTelecom:
-    def refuel(self, world: World) -> dict[str, Any]:
-        arguments = {"customer_id": "C1001", "line_id": "L1002", "gb_amount": 2.0}
-        content, error = world.call(REFUELLED, arguments, "assistant")
+    # A customer without a draft bill, so that refuelling makes a new one.
+    REFUEL = Action("refuel_data", {"customer_id": "C1002", "line_id": "L1004", "gb_amount": 2.0})
+
+    def refuelled(self) -> tuple[Any, Any]:
+        """What the tool returned, and the new bill."""
+        world = world_of("telecom")
+        content, error = world.call(self.REFUEL.name, self.REFUEL.arguments, "assistant")
         assert not error, content
-        bills = {key for _, key in world.difference() if key[0] == "bills"}
-        assert len(bills) == 1
-        return {"result": json.loads(content), "rows": world.difference()}
+        return json.loads(content), new_bill(world.difference())
 
     def test_new_bills_are_named_the_same_in_every_episode(self) -> None:
-        assert self.refuel(world_of("telecom")) == self.refuel(world_of("telecom"))
+        assert self.refuelled() == self.refuelled()
 
     def test_numbers_outside_of_models_are_strings(self) -> None:
-        assert self.refuel(world_of("telecom"))["result"]["new_data_refueling_gb"] == "2.0"
+        result, bill = self.refuelled()
+        assert result["new_data_refueling_gb"] == "2.0"
+        assert isinstance(bill["total_due"], float)
 
     def test_a_new_bill_is_named_otherwise_in_the_expected_state(self) -> None:
         domain = get_domain("telecom")
-        task = next(
-            task
-            for task in map(domain.task, domain.task_ids("base"))
-            if any(call.name == REFUELLED for call in gold_calls(task))
+        task = replace(
+            some("telecom", 1)[0], id="refuelled", criteria=Criteria(actions=(self.REFUEL,))
         )
-        played, expected = after_gold(domain, task).difference(), domain.expected(task)
-        assert {side for side, _ in played} == {side for side, _ in expected}
-        assert played != expected
+        played = new_bill(after_gold(domain, task).difference())
+        expected = new_bill(domain.expected(task))
+        assert played.pop("bill_id") != expected.pop("bill_id")
+        assert played == expected
 
     def test_a_payment_by_the_user_settles_the_bill_of_the_agents_database(self) -> None:
         domain = get_domain("telecom")

@@ -245,12 +245,13 @@ class TestUse:
     def test_expected_actions_fail_silently_and_are_not_synchronised(self, world: World) -> None:
         for name, arguments in (
             ("dim", {"lamp": "a", "level": 10}),
+            ("switch", {"lamp": "b"}),
             ("switch", {"lamp": "z"}),
             ("fly", {}),
             ("look", {"lamp": "z"}),
         ):
             world.use(name, arguments, "assistant")
-        assert set(world.difference()) == {("assistant", ("lamps", "a"))}
+        assert set(world.difference()) == {("assistant", ("lamps", name)) for name in "ab"}
 
 
 class TestMerge:

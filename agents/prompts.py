@@ -1,0 +1,100 @@
+"""System prompts.
+
+`official`: instruction and policy, laid out as tau2-bench does (1.0.1, `agent/llm_agent.py`).
+`compact`: the same layout with the rules of the policy in our own words and a fraction of its length,
+           and with a list of whose tools are whose where the user has tools, too. Results under it
+           are not comparable with published ones.
+
+In solo mode the ticket follows the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+from agents.base import AgentView
+from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import one_of
+from tau2_gym.types import ToolSpec
+
+PromptBuilder = Callable[[AgentView], str]
+"""The system prompt for what an agent sees. It must be the same at every turn of an episode."""
+
+POLICIES = Path(__file__).parent / "policies"
+
+SOLO_INSTRUCTION = """
+You are a customer service agent. Solve the <ticket> below by calling tools, and keep to the <policy>.
+There is nobody to talk to: each of your turns is one tool call, which must be valid JSON.
+When all is done, or if it cannot be done, write ###STOP### and nothing else.
+""".strip()
+"""What an agent without a user is told, in our own words."""
+
+
+def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
+    """The prompt builder of that name.
+
+    Args:
+        name: `official` or `compact`.
+        source: where the domains, and with them the instruction to agents, come from.
+
+    Raises:
+        ConfigError: there is no prompt of that name.
+    """
+    builders: dict[str, PromptBuilder] = {
+        "official": lambda view: official(view, source),
+        "compact": lambda view: compact(view, source),
+    }
+    if name not in builders:
+        raise one_of("prompt", name, builders)
+    return builders[name]
+
+
+def official(view: AgentView, source: str = "inspect-evals") -> str:
+    """tau2-bench's prompt, with its own instruction where the source has it."""
+    return _layout(view, view.policy, source)
+
+
+def compact(view: AgentView, source: str = "inspect-evals") -> str:
+    """The short prompt of the view's domain."""
+    policy = _policy(view.domain)
+    domain = get_domain(view.domain, source)
+    if domain.user_tools:
+        owners = _solo_owners if view.ticket is not None else _owners
+        policy += owners(domain.agent_tools.values(), domain.user_tools.values())
+    return _layout(view, policy.strip(), source)
+
+
+@cache
+def _policy(domain: str) -> str:
+    return (POLICIES / f"{domain}.md").read_text(encoding="utf-8")
+
+
+def _owners(agent: Iterable[ToolSpec], user: Iterable[ToolSpec]) -> str:
+    return f"""
+Whose tools are whose
+- Yours, for you to call: {_names(agent)}.
+- The customer's: {_names(user)}. You cannot call these, the attempt is an error. Ask the customer to use one, by name, one or two at a time, and wait for what they report.
+"""
+
+
+def _solo_owners(agent: Iterable[ToolSpec], user: Iterable[ToolSpec]) -> str:
+    return f"""
+Whose tools are whose
+- You can call all of them: those of the company ({_names(agent)}) and those of the customer's device ({_names(user)}).
+"""
+
+
+def _names(tools: Iterable[ToolSpec]) -> str:
+    return ", ".join(tool.name for tool in tools)
+
+
+def _layout(view: AgentView, policy: str, source: str) -> str:
+    if view.ticket is None:
+        instruction = get_domain(view.domain, source).agent_instruction
+        ticket = ""
+    else:
+        instruction = SOLO_INSTRUCTION
+        ticket = f"\n<ticket>\n{view.ticket}\n</ticket>"
+    return f"<instructions>\n{instruction}\n</instructions>\n<policy>\n{policy}\n</policy>{ticket}"

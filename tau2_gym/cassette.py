@@ -1,0 +1,188 @@
+"""Recording calls of models, and replaying them offline.
+
+A cassette is a file of JSON lines, one for each call: a hash of the request, by which it is found
+again, a short description of the request for people, and what came of it. Requests hold neither
+keys nor addresses (`tau2_gym.completion.wire.Request`), so cassettes hold none. An episode whose
+calls are replayed is the same bit by bit, model failures, tokens and costs included.
+
+Requests that are alike are answered in the order in which they were recorded. One process at a time
+may write to a cassette.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tau2_gym.completion.faults import CallTimeout, ContentFiltered, ContextOverflow
+from tau2_gym.completion.wire import Completion, Request, digest, request_key
+from tau2_gym.errors import ConfigError, DataError, InfrastructureError, one_of
+from tau2_gym.journal import Journal
+
+Ask = Callable[[Request], Awaitable[Completion]]
+
+FAILURES: dict[str, type[RuntimeError]] = {
+    "context_overflow": ContextOverflow,
+    "content_filtered": ContentFiltered,
+    "timeout": CallTimeout,
+    "infrastructure": InfrastructureError,
+}
+"""Failures that are recorded too, the more special ones first."""
+
+PASSING = ("timeout", "infrastructure")
+"""Failures of the day: in mode `auto` these calls are made again."""
+
+
+class Mode(StrEnum):
+    """What a cassette does with a call."""
+
+    RECORD = "record"
+    """Make it and write it down, in a new file."""
+    REPLAY = "replay"
+    """Answer it from the file; a call that is not there is an error."""
+    AUTO = "auto"
+    """Answer it from the file if it is there, else make it and write it down."""
+
+
+class Cassette:
+    """Recorded calls. Safe to share between models, tasks and threads.
+
+    Args:
+        path: the file.
+        mode: `record`, `replay` or `auto`.
+
+    Raises:
+        ConfigError: unknown mode; nothing there to replay; a file there that would be overwritten.
+        DataError: the file is no cassette.
+    """
+
+    def __init__(self, path: str | Path, mode: str = Mode.AUTO) -> None:
+        if mode not in list(Mode):
+            raise one_of("cassette mode", mode, list(Mode))
+        self.path = Path(path)
+        self.mode = Mode(mode)
+        self._journal = Journal(path)
+        self._lock = threading.Lock()
+        self._calls: dict[str, list[dict[str, Any]]] = {}
+        self._played: dict[str, int] = {}
+        there = self.path.is_file() and self.path.stat().st_size > 0
+        if self.mode is Mode.RECORD and there:
+            raise ConfigError(f"cassette {self.path} exists already; delete it or use mode 'auto'")
+        if self.mode is Mode.REPLAY and not there:
+            raise ConfigError(f"there is no cassette to replay at {self.path}")
+        if there:
+            self._load()
+
+    def __len__(self) -> int:
+        """How many calls it can answer."""
+        return sum(map(len, self._calls.values()))
+
+    def rewind(self) -> None:
+        """Play from the start again, so that requests that are alike get their first answer."""
+        with self._lock:
+            self._played.clear()
+
+    async def play(self, request: Request, ask: Ask) -> Completion:
+        """What came of a request when it was recorded; or, depending on the mode, what comes of it
+        now.
+
+        Raises:
+            DataError: mode `replay`, and no such call is left.
+            RuntimeError: of the kinds in `FAILURES`, and whatever else `ask` raises.
+        """
+        key = request_key(request)
+        recorded = self._next(key)
+        if recorded is not None:
+            return _outcome(recorded)
+        if self.mode is Mode.REPLAY:
+            raise DataError(self._missing(key, request))
+        try:
+            completion = await ask(request)
+        except tuple(FAILURES.values()) as error:
+            kind = next(kind for kind, failure in FAILURES.items() if isinstance(error, failure))
+            self._write(key, request, {"failure": kind, "text": str(error)})
+            raise
+        self._write(key, request, {"completion": completion.to_dict()})
+        return completion
+
+    def _next(self, key: str) -> dict[str, Any] | None:
+        with self._lock:
+            number = self._played.get(key, 0)
+            recorded = self._calls.get(key, [])
+            if self.mode is Mode.RECORD or number >= len(recorded):
+                return None
+            self._played[key] = number + 1
+            return recorded[number]
+
+    def _write(self, key: str, request: Request, outcome: dict[str, Any]) -> None:
+        row = {"key": key, "request": describe(request), **outcome}
+        with self._lock:
+            self._journal.append(row)
+            if self.mode is Mode.AUTO and outcome.get("failure") not in PASSING:
+                self._calls.setdefault(key, []).append(row)
+                self._played[key] = len(self._calls[key])
+
+    def _load(self) -> None:
+        for number, row in self._journal:
+            try:
+                if self.mode is Mode.AUTO and row.get("failure") in PASSING:
+                    continue
+                if "completion" in row:
+                    Completion.from_dict(row["completion"])
+                elif row["failure"] not in FAILURES:
+                    raise KeyError(row["failure"])
+                self._calls.setdefault(row["key"], []).append(row)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise DataError(
+                    f"{self.path}, line {number}, is no recorded call: {error!r}"
+                ) from error
+
+    def _missing(self, key: str, request: Request) -> str:
+        wanted = describe(request)
+        what = (
+            f"cassette {self.path} holds no answer to message {wanted['messages'] + 1} of "
+            f"{wanted['model']!r} after {_shortened(wanted['last'])} (seed {wanted['seed']})"
+        )
+        if key in self._calls:
+            return f"{what}: all {len(self._calls[key])} recorded answers have been played"
+        described = [rows[0]["request"] for rows in self._calls.values()]
+        if not described:
+            return what
+        nearest = min(described, key=lambda other: len(_differences(wanted, other)))
+        return f"{what}; the nearest call differs in {', '.join(_differences(wanted, nearest))}"
+
+
+def describe(request: Request) -> dict[str, Any]:
+    """A request in short: what a reader of a cassette wants to know, and what it takes to say in
+    what two requests differ."""
+    messages = request["messages"]
+    parts = {"model", "messages", "tools", "seed"}
+    return {
+        "model": request["model"],
+        "seed": request.get("seed"),
+        "parameters": {name: request[name] for name in request.keys() - parts},
+        "tools": digest(request.get("tools", []))[:12],
+        "system": digest(messages[:1])[:12],
+        "history": digest(messages[1:-1])[:12],
+        "messages": len(messages),
+        "last": messages[-1],
+    }
+
+
+def _differences(wanted: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    return [name for name in wanted if wanted[name] != other.get(name)]
+
+
+def _shortened(message: dict[str, Any], length: int = 120) -> str:
+    text = json.dumps(message, ensure_ascii=False)
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _outcome(row: dict[str, Any]) -> Completion:
+    if "failure" in row:
+        raise FAILURES[row["failure"]](row["text"])
+    return Completion.from_dict(row["completion"])

@@ -1,0 +1,127 @@
+"""Why a call of a model failed, and who is to hear of it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from tau2_gym.errors import InfrastructureError
+
+
+class ContextOverflow(RuntimeError):
+    """The conversation no longer fits the model. Asking again does not help."""
+
+
+class ContentFiltered(InfrastructureError):
+    """The provider's filter kept back the question or the answer."""
+
+
+class CallTimeout(InfrastructureError):
+    """The model did not answer in time, after all retries."""
+
+
+class Kind(Enum):
+    """What became of a call that failed."""
+
+    BUSY = "busy"
+    """The service is overloaded or broken, or the connection was lost: worth another try."""
+    LATE = "late"
+    """No answer in time: worth another try."""
+    UNREACHABLE = "unreachable"
+    """No connection: worth another try, since a server may be starting."""
+    REJECTED = "rejected"
+    """The service does not want this request; it would not want it again."""
+
+
+class CallFailed(Exception):
+    """One call failed. `retry_after`: seconds that the service asks to be left alone."""
+
+    def __init__(self, sentence: str, kind: Kind, retry_after: float = 0.0) -> None:
+        super().__init__(sentence)
+        self.kind = kind
+        self.retry_after = retry_after
+
+
+OVERFLOW = re.compile(
+    r"context[_ ](length|window|limit|size)|maximum (input|model|prompt|sequence) length"
+    r"|too many (input )?tokens|(prompt|input|messages) is too long|maximum number of tokens"
+    r"|input tokens exceed|too large for model",
+    re.IGNORECASE,
+)
+FILTERED = re.compile(
+    r"content[_ ](filter|policy|management)|responsible_?ai|safety system", re.IGNORECASE
+)
+NO_MODEL = re.compile(r"\bmodel\b", re.IGNORECASE)
+
+
+def failure(status: int, text: str, place: str, model: str, retry_after: float = 0.0) -> Exception:
+    """What an HTTP error response means.
+
+    Args:
+        status: the HTTP status.
+        text: the service's explanation, free of secrets.
+        place: the service, for people.
+        model: the model asked for.
+        retry_after: the service's wish, in seconds.
+    """
+    said = f": {text}" if text else ""
+    if status == 429 and "quota" in text.lower():
+        return CallFailed(f"the account at {place} has no credit left{said}", Kind.REJECTED)
+    if status in (408, 429) or status >= 500:
+        return CallFailed(f"{place} answered with status {status}{said}", Kind.BUSY, retry_after)
+    if status in (400, 413, 422) and OVERFLOW.search(text):
+        return ContextOverflow(f"the conversation does not fit {model!r}{said}")
+    if status in (400, 403) and FILTERED.search(text):
+        return ContentFiltered(f"the content filter of {place} refused{said}")
+    if status in (401, 403):
+        return CallFailed(
+            f"{place} does not accept the API key (status {status}){said}", Kind.REJECTED
+        )
+    if status == 404 and NO_MODEL.search(text):
+        return CallFailed(f"{place} does not have the model {model!r}{said}", Kind.REJECTED)
+    if status == 404:
+        return CallFailed(
+            f"there are no chat completions at {place} (status 404); the base URL of an "
+            f"OpenAI-compatible server usually ends in /v1",
+            Kind.REJECTED,
+        )
+    return CallFailed(f"{place} rejected the request (status {status}){said}", Kind.REJECTED)
+
+
+def explanation(body: Any) -> str:
+    """The service's own words in an error response, whose forms differ: `{"error": {"message":
+    …}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": …}`, or plain text."""
+    if isinstance(body, dict):
+        error = body.get("error", body.get("message", body.get("detail", body)))
+        if isinstance(error, dict):
+            code = error.get("code") or error.get("type") or ""
+            message = error.get("message", error)
+            return f"{message} [{code}]" if isinstance(code, str) and code else str(message)
+        return str(error)
+    return str(body)
+
+
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
+SHORTEST_SECRET = 8
+"""Shorter values, `EMPTY` for example, are no secrets."""
+
+
+def redact(text: str, secrets: Iterable[str | None] = (), limit: int = 400) -> str:
+    """The text on one line, shortened, without the secrets and without any that the environment
+    holds."""
+    known = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
+    for secret in sorted({*known, *filter(None, secrets)}, key=len, reverse=True):
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, "***")
+    text = " ".join(re.sub(r"(?i)bearer\s+\S+", "Bearer ***", text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def shown_url(url: str) -> str:
+    """The address without user name, password and query, which may be secret."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
