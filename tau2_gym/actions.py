@@ -57,7 +57,7 @@ def parse_action(
             names = [*tools, DONE, RESPOND] if agent_stop else tools
             message = _from_text(action, names, turn)
         elif isinstance(action, Mapping):
-            message = _from_chat(action, turn)
+            message = _from_chat(action, tools, turn)
         else:
             raise TypeError(
                 f"an action is a string or an OpenAI assistant message, not {type(action).__name__}"
@@ -99,6 +99,10 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     if spoken.lstrip().startswith("<think>"):
         raise MalformedAction("<think> is not closed")
     stripped = spoken.strip()
+    # First, since anything may stand in its arguments, a <tool_call> too.
+    match = FUNCTION.match(stripped)
+    if match is not None and match[1] in tools:
+        return _message(None, [(match[1], _keywords(stripped))], turn)
     if "<tool_call>" in stripped:
         calls = [_load_call(body) for body in BLOCK.findall(stripped)]
         around = BLOCK.sub("", stripped).strip()
@@ -109,9 +113,6 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
         bare = _bare_calls(stripped)
         if bare is not None:
             return _message(None, bare, turn)
-    match = FUNCTION.match(stripped)
-    if match is not None and match[1] in tools:
-        return _message(None, [(match[1], _keywords(stripped))], turn)
     return Message("assistant", spoken if spoken == text else stripped)
 
 
@@ -247,8 +248,9 @@ def _literal(node: ast.expr) -> Any:
     return value
 
 
-def _from_chat(data: Mapping[str, Any], turn: int) -> Message:
-    """An OpenAI assistant message; a content given as parts is joined."""
+def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Message:
+    """An OpenAI assistant message; a content given as parts is joined. A message without calls is
+    read like a text: servers that know no function calling leave calls in the content."""
     if data.get("role", "assistant") != "assistant":
         raise one_of("role of an action", data["role"], ["assistant"])
     content = data.get("content")
@@ -260,6 +262,8 @@ def _from_chat(data: Mapping[str, Any], turn: int) -> Message:
     calls = data.get("tool_calls") or ()
     if not isinstance(calls, list | tuple):
         raise MalformedAction("tool_calls must be a list")
+    if not calls and content:
+        return _from_text(content, tools, turn)
     parsed = _message(content, [_call(call) for call in calls], turn)
     ids = [call.get("id") for call in calls]
     return Message(

@@ -190,13 +190,13 @@ class Episode:
 
     def _append(self, message: Message) -> Message:
         self.messages.append(message)
-        if message.role == "tool":
-            content: Any = [message.requestor, message.content, message.error]
-        else:
-            calls = [[call.name, call.arguments] for call in message.tool_calls]
-            content = [message.role, message.content, calls]
-        text = json.dumps(content, sort_keys=True)
-        self._dialogue = hashlib.sha256(self._dialogue + text.encode()).digest()
+        calls = [[call.name, call.arguments] for call in message.tool_calls]
+        said = json.dumps([message.role, message.requestor, message.error, calls], sort_keys=True)
+        # The content apart: it may be long, and need not be escaped to be hashed.
+        content = "" if message.content is None else f"\n{message.content}"
+        digest = hashlib.sha256(self._dialogue + said.encode())
+        digest.update(content.encode("utf-8", "surrogatepass"))
+        self._dialogue = digest.digest()
         chat = chat_message(message)
         if chat is not None:
             self.chat.append(chat)

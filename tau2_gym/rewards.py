@@ -50,6 +50,7 @@ class Weights:
             raise ConfigError(f"weights must not be negative: {self}")
 
 
+WEIGHTS = Weights()
 TELECOM_WEIGHTS = Weights(action=0.35, communicate=0.35, env_assertion=0.3, db=0.0)
 ALPHA = {"airline": 0.25, "retail": 0.2, "telecom": 0.4, "mock": 0.25}
 """0.25 times 1, 0.8 and 1.6, as in Barnes' tau2 pipeline (`reward.py`)."""
@@ -174,7 +175,7 @@ def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
 
 def default_weights(domain: str) -> Weights:
     """The weights that Barnes' tau2 pipeline uses for a domain."""
-    return TELECOM_WEIGHTS if domain == "telecom" else Weights()
+    return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
 
 
 def partial_score(checks: Checks, weights: Weights) -> float:

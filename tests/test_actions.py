@@ -443,3 +443,13 @@ def test_text_and_calls_are_written_one_below_the_other() -> None:
     message = said("One moment.", CALL)
     assert format_action(message).startswith("One moment.\n<tool_call>\n{")
     assert parse_action(format_action(message), TOOLS) == message
+
+
+@pytest.mark.parametrize(
+    "content",
+    ['<tool_call>{"name": "get_user", "arguments": {"id": 1}}</tool_call>', "get_user(id=1)"],
+)
+def test_calls_left_in_the_content_of_a_chat_message_are_calls(content: str) -> None:
+    message = parse_action({"role": "assistant", "content": content}, ["get_user"])
+    assert [(call.name, call.arguments) for call in message.tool_calls] == [("get_user", {"id": 1})]
+    assert not message.has_text

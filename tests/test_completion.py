@@ -207,6 +207,12 @@ def test_what_may_pass_is_tried_again(server: ChatServer, litellm: bool) -> None
     assert ask(model(server, litellm)).content == "Hello."
 
 
+def test_a_server_that_breaks_over_an_answer_gets_another_seed(server: ChatServer) -> None:
+    server.brain = lambda body: Status(500) if body["seed"] == 3 else "Hello."
+    assert ask(model(server), seed=3).content == "Hello."
+    assert [body["seed"] for body in server.requests] == [3, 3, call_seed(3, 0, 3)]
+
+
 @both_ways
 def test_a_service_that_asks_to_be_left_alone_is(server: ChatServer, litellm: bool) -> None:
     server.brain = in_turn(Status(429, headers={"Retry-After": "1"}), "Hello.")

@@ -187,7 +187,10 @@ class ChatModel:
             reraise=True,
         )
         try:
-            completion: Completion = await attempts(self._attempt, self._transport, request)
+            async for attempt in attempts:
+                with attempt:
+                    number = attempt.retry_state.attempt_number
+                    completion = await self._attempt(self._transport, _reseeded(request, number))
         except CallFailed as error:
             raise self._verdict(error) from error.__cause__
         self._health.answered = True
@@ -219,6 +222,15 @@ def call_seed(seed: int, turn: int, attempt: int = 0) -> int:
     have seeds of their own."""
     digest = hashlib.sha256(f"{seed}/{turn}/{attempt}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def _reseeded(request: Request, number: int) -> Request:
+    """The request of the first two attempts unchanged, that of later ones with another seed: a
+    server that breaks over what its model says (`transformers serve` does, over a tool call that is
+    no JSON) would break over it every time."""
+    if number <= 2 or "seed" not in request:
+        return request
+    return request | {"seed": call_seed(request["seed"], 0, number)}
 
 
 def _may_pass(error: BaseException) -> bool:

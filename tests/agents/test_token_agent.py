@@ -26,6 +26,7 @@ from agents.token_agent import (
 )
 from agents.trajectory import Trajectory
 from tau2_gym.domains.base import get_domain
+from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules, Session
@@ -77,7 +78,7 @@ def local(**options: Any) -> Spy:
 
 def agent(backend: Any, *, prompt: Any = None, style: str = "hybrid", **options: Any) -> TokenAgent:
     codec = ChatCodec(tiny_tokenizer(style), thinking=options.pop("thinking", None))
-    sampling = SamplingParams(**{"max_new_tokens": 48, **options})
+    sampling = SamplingParams(**{"max_new_tokens": 40, **options})
     return TokenAgent(codec, backend, sampling, prompt or (lambda view: "Be kind."))
 
 
@@ -127,12 +128,12 @@ def jobs(count: int, *names: str) -> list[tuple[Task, int]]:
 # Exact to the token
 
 
-def test_no_drift_over_two_hundred_episodes(tmp_path: Path) -> None:
+def test_no_drift_over_two_hundred_episodes() -> None:
     spy = local()
     player = agent(spy)
     todo = jobs(67, "telecom", "retail") + jobs(50, "airline") + jobs(16, "telecom")
     assert len(todo) == 200
-    episodes = together(player, todo, turns=4, tools=2)
+    episodes = together(player, todo, turns=3, tools=2)
     drifting = segments = turns = calls = 0
     for episode in episodes:
         trajectory = player.trajectory(episode.memory, episode.ledgers)
@@ -155,15 +156,17 @@ def test_no_drift_over_two_hundred_episodes(tmp_path: Path) -> None:
         segments += len(trajectory.segments)
         turns += len(trajectory.spans)
         assert episode.session is not None
-        calls += sum(
-            len(m.tool_calls) for m in episode.session.episode.messages if m.role == "assistant"
-        )
+        said = episode.session.episode.messages
+        called = [
+            call for message in said if message.role == "assistant" for call in message.tool_calls
+        ]
+        calls += sum(call.name != INVALID_CALL for call in called)
         assert trajectory.reward == pytest.approx(
             sum(sum(ledger.values()) for ledger in episode.ledgers)
         )
         assert Trajectory.from_json(trajectory.to_json()) == trajectory
     # The test means something only if there was something to get wrong.
-    assert turns > 700
+    assert turns > 500
     assert drifting > 50
     assert segments > len(episodes)
     assert calls > 100
@@ -187,7 +190,7 @@ def assert_sampled_and_nothing_else(segment: Any) -> None:
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 def test_logprobs_are_those_of_one_pass_over_the_stored_tokens(temperature: float) -> None:
     player = agent(local(), temperature=temperature)
-    for episode in together(player, jobs(4, *DOMAINS), turns=4, tools=2):
+    for episode in together(player, jobs(2, *DOMAINS), turns=3, tools=2):
         trajectory = player.trajectory(episode.memory, episode.ledgers)
         for segment in trajectory.segments:
             scores = [0.0, *rescored(tiny_model(), segment.ids, temperature)]
@@ -205,7 +208,7 @@ def test_whole_prompts_through_both_backends(name: str) -> None:
         "temperature": 0.0,
         "max_new_tokens": 32,
     }
-    rules = {"turns": 9, "max_steps": 6}
+    rules = {"turns": 9, "max_steps": 5}
     (here,) = together(agent(model, **options), jobs(1, name), **rules)
     server = GenerateServer(model, tiny_tokenizer(), faults=Faults(0.2, 0.2, 0.2, seed=1))
 
@@ -313,13 +316,13 @@ def test_it_is_an_agent() -> None:
 def test_the_same_seed_plays_the_same_game() -> None:
     for options in ({"temperature": 0.0}, {"seed": 3}):
         runs = [
-            together(agent(local(), **options), jobs(2, *DOMAINS), turns=3, tools=2) for _ in "ab"
+            together(agent(local(), **options), jobs(1, *DOMAINS), turns=3, tools=2) for _ in "ab"
         ]
         first, again = ([play.memory.drafts for play in run] for run in runs)
         assert [[d.ids for d in drafts] for drafts in first] == [
             [d.ids for d in drafts] for drafts in again
         ]
-    other = together(agent(local(), seed=4), jobs(2, *DOMAINS), turns=3, tools=2)
+    other = together(agent(local(), seed=4), jobs(1, *DOMAINS), turns=3, tools=2)
     assert [play.actions for play in other] != [play.actions for play in runs[0]]
 
 
