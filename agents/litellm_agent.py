@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.base import Action, AgentView, Reply, Usage
+from agents.base import Action, AgentView, Reply
 from agents.prompts import PromptBuilder, make_prompt
-from tau2_gym.actions import THINKING
 from tau2_gym.completion import (
     ChatModel,
     Completion,
@@ -26,8 +25,9 @@ Memory = tuple[ExactTokens | None, ...]
 class LiteLLMAgent:
     """An agent played by a model of any provider.
 
-    The conversation goes to the provider as it stands in the view, with the tools as functions. What comes back is the action, whatever it is: a call that cannot
-    be read is the agent's own mistake, and the environment tells it so.
+    The conversation goes to the provider as it stands in the view, with the tools as functions. What
+    comes back is the action, whatever it is: a call that cannot be read is the agent's own mistake,
+    and the environment tells it so.
 
     Attributes:
         model: the model. With `extra_body=EXACT_TOKENS` a server that can (SGLang, vLLM) returns
@@ -64,12 +64,7 @@ class LiteLLMAgent:
                     "prompt='compact', or a model with a longer context"
                 ) from error
             return Reply(None, memory, stop="context_overflow")
-        took = completion.usage
-        return Reply(
-            action_of(completion),
-            (*memory, completion.exact),
-            Usage(took.prompt_tokens, took.completion_tokens, took.cost, took.calls),
-        )
+        return Reply(action_of(completion), (*memory, completion.exact), completion.usage)
 
     async def _complete(self, view: AgentView, seed: int) -> Completion:
         system = {"role": "system", "content": self.prompt(view)}
@@ -81,15 +76,14 @@ class LiteLLMAgent:
 def action_of(completion: Completion) -> Action:
     """The action that a completion stands for.
 
-    Without calls it is the text as it stands, which may hold calls that the server left in it. A
-    refusal is said to the user.
+    Without calls it is the text, which may hold calls that the server left in it. A refusal is said
+    to the user.
     """
-    content = completion.content or completion.refusal
     if not completion.tool_calls:
-        return content
+        return completion.said or completion.refusal
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": THINKING.sub("", content, count=1).strip() or None,
+        "content": completion.said or None,
         "tool_calls": [call.to_chat() for call in completion.tool_calls],
     }
     return message

@@ -7,7 +7,6 @@ log-probability belongs to the very context it was sampled in.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,6 +18,7 @@ from agents.codec import ChatCodec
 from agents.prompts import PromptBuilder, make_prompt
 from agents.sampling import SamplingParams
 from agents.trajectory import Segment, Span, Trajectory
+from tau2_gym.completion import call_seed
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.rewards import Ledger
 
@@ -98,7 +98,7 @@ class TokenAgent:
             generation = await self._sample(
                 draft.ids,
                 f"{known.episode}/{view.turn}",
-                turn_seed(self.sampling.seed, seed, view.turn),
+                call_seed(call_seed(self.sampling.seed, seed), view.turn),
             )
         except ContextOverflow as error:
             if memory is None:
@@ -238,9 +238,3 @@ def _segment(draft: Draft, ledgers: Iterator[tuple[int, Ledger]]) -> Segment:
         logprobs[start:end] = sampled.logprobs
         spans.append(Span(turn, start, end, sampled.finish_reason, sampled.versions, dict(ledger)))
     return Segment(draft.ids, tuple(mask), tuple(logprobs), tuple(spans))
-
-
-def turn_seed(*parts: int) -> int:
-    """A seed of 31 bits that depends on all parts, the same in every process."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1

@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from tau2_gym.actions import THINKING
 from tau2_gym.completion import ChatModel, ContextOverflow, call_seed
 from tau2_gym.completion.wire import digest
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError
@@ -206,7 +205,7 @@ class LLMJudge:
             except ContextOverflow as error:
                 raise JudgeFault(str(error)) from error
             try:
-                return read_verdicts(completion.content or "", assertions)
+                return read_verdicts(completion.said, assertions)
             except JudgeFault as error:
                 problem = str(error)
         raise JudgeFault(f"no usable answer in {self.attempts} attempts; {problem}")
@@ -233,7 +232,7 @@ def read_verdicts(text: str, assertions: Sequence[str]) -> tuple[Verdict, ...]:
     Raises:
         JudgeFault: there is not exactly one verdict for each assertion.
     """
-    found = re.search(r"\{.*\}", THINKING.sub("", text, count=1), re.DOTALL)
+    found = re.search(r"\{.*\}", text, re.DOTALL)
     try:
         rows = json.loads(found[0] if found else "")["verdicts"]
         by_number = {row["number"]: row for row in rows}

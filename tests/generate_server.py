@@ -69,6 +69,7 @@ class GenerateServer:
         aborted: the request ids that were to be aborted.
         status: HTTP status of `/health`.
         version: name of the weights.
+        paths: what can be read from it.
     """
 
     def __init__(
@@ -93,6 +94,11 @@ class GenerateServer:
         self.aborted: list[str] = []
         self.status = 200
         self.version = "default"
+        self.paths: dict[str, Any] = {
+            "/health": self.health,
+            "/model_info": self.model_info,
+            "/v1/models": self.models,
+        }
         self._running: set[str] = set()
         self._chance = random.Random(self.faults.seed)
 
@@ -102,9 +108,8 @@ class GenerateServer:
         app = web.Application(client_max_size=2**26, middlewares=[self._guard])
         app.router.add_post("/generate", self.generate)
         app.router.add_post("/abort_request", self.abort_request)
-        app.router.add_get("/health", self.health)
-        app.router.add_get("/model_info", self.model_info)
-        app.router.add_get("/v1/models", self.models)
+        for path, handler in self.paths.items():
+            app.router.add_get(path, handler)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", port)

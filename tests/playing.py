@@ -47,5 +47,4 @@ async def play_metered(
     """As `play`, with what the calls of both sides took together."""
     with metered() as meter:
         outcome, took = await play(agent, user, task, seed, max_steps=max_steps)
-    both = meter.usage
-    return outcome, took, Usage(both.prompt_tokens, both.completion_tokens, both.cost, both.calls)
+    return outcome, took, meter.usage

@@ -9,13 +9,12 @@ from typing import Literal, Protocol, runtime_checkable
 
 from agents.sampling import SamplingParams
 from agents.trajectory import Versions
+from tau2_gym.completion import ContextOverflow
 from tau2_gym.errors import InfrastructureError
 
+__all__ = ["ContextOverflow", "FinishReason", "Generation", "GenerationBackend"]
+
 FinishReason = Literal["stop", "length"]
-
-
-class ContextOverflow(RuntimeError):
-    """The prompt does not fit into the model's context."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,25 +4,22 @@ What the servers do, measured with SGLang 0.5.23, and what follows from it here:
 
 - An aborted request, when weights are updated for example, answers HTTP 200 with what it had
   sampled. That is kept, and the rest is asked for.
-- Ids are read beside their log-probabilities, which belong to the tempered distribution. The stop
-  token is among them.
 - A request id that is still in use is refused, so every attempt gets its own.
-- With `--allow-auto-truncate` a server cuts prompts silently. That is noticed and refused.
-- Errors have the shape `{"error": "…"}` or `{"error": {"message": "…"}}`.
+- What it answers and how it refuses: see `agents.backends.wire`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agents.backends.base import ContextOverflow, FinishReason, Generation
+from agents.backends.wire import Part, is_overflow, joined, read_answer, read_error, read_json
 from agents.sampling import SamplingParams
 from agents.trajectory import Versions
 from tau2_gym.errors import ConfigError, InfrastructureError
@@ -30,27 +27,11 @@ from tau2_gym.errors import ConfigError, InfrastructureError
 if TYPE_CHECKING:
     import aiohttp
 
-OVERFLOWS = (
-    "longer than the model's context length",
-    "exceeds the model's maximum context length",
-    "exceeds the maximum allowed length",
-)
 TRANSIENT = (408, 429)
 """Statuses below 500 that ask to try again."""
 
 REMEMBERED = 100_000
 """How many episodes' servers are remembered."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one request has sampled."""
-
-    ids: list[int]
-    logprobs: list[float]
-    reason: str
-    versions: Versions
-    cached: int
 
 
 class SGLangBackend:
@@ -102,8 +83,8 @@ class SGLangBackend:
         self.timeout = timeout
         self.attempts = attempts
         self.backoff = backoff
-        self._context = context_length
-        self._checked = False
+        self.context_length = context_length
+        self._ready: int | None = None
         self._checking = asyncio.Lock()
         self._key = api_key
         self._session: aiohttp.ClientSession | None = None
@@ -117,13 +98,12 @@ class SGLangBackend:
         Raises:
             ConfigError: one cannot be reached, is not ready, or serves another model.
         """
-        async with self._checking:
-            if not self._checked:
-                found = [await self._check(url) for url in self.urls]
-                self._context = self._context or min(found)
-                self._checked = True
-        assert self._context is not None
-        return self._context
+        if self._ready is None:
+            async with self._checking:
+                if self._ready is None:
+                    found = [await self._check(url) for url in self.urls]
+                    self._ready = self.context_length or min(found)
+        return self._ready
 
     async def generate(
         self, ids: Sequence[int], params: SamplingParams, rid: str, stop_ids: Sequence[int] = ()
@@ -139,7 +119,7 @@ class SGLangBackend:
             part = await self._request([*ids, *sampled], rest, rid, stop_ids)
             sampled += part.ids
             logprobs += part.logprobs
-            versions = _joined(versions, part.versions)
+            versions = joined(versions, part.versions)
             cached = part.cached if cached is None else cached
             reason: FinishReason = "stop" if part.reason == "stop" else "length"
             if part.reason != "abort" or len(sampled) >= params.max_new_tokens:
@@ -156,46 +136,52 @@ class SGLangBackend:
         if self._session is not None:
             await self._session.close()
         self._session = None
+        self._checking = asyncio.Lock()  # The old one may belong to an event loop that has ended.
 
     async def _check(self, url: str) -> int:
+        """Make sure of one server, and give its context length."""
+        await self._get(url, "/health")
+        info = await self._get(url, "/model_info", "/get_model_info")
+        models = await self._get(url, "/v1/models")
+        try:
+            served = [info["model_path"], info.get("served_model_name"), info.get("tokenizer_path")]
+            context = int(models["data"][0]["max_model_len"])
+        except (KeyError, IndexError, TypeError, AttributeError) as error:
+            raise ConfigError(f"{url} does not say what it serves, as SGLang does") from error
+        if self.model is not None and not any(_same(self.model, name) for name in served if name):
+            raise ConfigError(f"the server at {url} serves {served[0]}, not {self.model}")
+        return context
+
+    async def _get(self, url: str, *paths: str) -> Any:
+        """What a server answers at the first of these paths that it knows."""
         import aiohttp
 
         limit = aiohttp.ClientTimeout(total=30)
-        answers: dict[str, Any] = {}
-        for path in ("/health", "/model_info", "/v1/models"):
+        status, path = 404, ""
+        for path in paths:
             try:
                 async with self._open().get(url + path, timeout=limit) as response:
-                    body = await response.text()
+                    status, body = response.status, await response.text()
             except (aiohttp.ClientError, TimeoutError) as error:
                 raise ConfigError(
                     f"no SGLang server answers at {url} ({_cause(error)}): start one with "
                     "`python -m sglang.launch_server`, or correct the address"
                 ) from error
-            if response.status == 503:
-                raise ConfigError(f"the server at {url} is not ready yet (HTTP 503 from {path})")
-            if response.status in (401, 403):
-                raise ConfigError(
-                    f"the server at {url} wants another API key (HTTP {response.status})"
-                )
-            if response.status != 200:
-                raise ConfigError(
-                    f"{url} is no SGLang server of version 0.5 or later "
-                    f"(HTTP {response.status} from {path})"
-                )
-            answers[path] = _json(body)
-        info, models = answers["/model_info"], answers["/v1/models"]
-        try:
-            names = {info["model_path"], info.get("tokenizer_path"), models["data"][0]["id"]}
-            context = int(models["data"][0]["max_model_len"])
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{url} does not say what it serves, as SGLang does") from error
-        if self.model is not None and not any(_same(self.model, name) for name in names if name):
-            raise ConfigError(f"the server at {url} serves {info['model_path']}, not {self.model}")
-        return context
+            if status == 200:
+                return read_json(body)
+            if status != 404:
+                break
+        if status == 503:
+            raise ConfigError(f"the server at {url} is not ready yet (HTTP 503 from {path})")
+        if status in (401, 403):
+            raise ConfigError(f"the server at {url} wants another API key (HTTP {status})")
+        raise ConfigError(
+            f"{url} is no SGLang server of version 0.5 or later (HTTP {status} from {path})"
+        )
 
     async def _request(
         self, ids: list[int], params: SamplingParams, rid: str, stop_ids: Sequence[int]
-    ) -> _Part:
+    ) -> Part:
         """One request, made again while servers and connections fail."""
         from tenacity import (
             AsyncRetrying,
@@ -214,7 +200,7 @@ class SGLangBackend:
 
     async def _post(
         self, ids: list[int], params: SamplingParams, rid: str, stop_ids: Sequence[int]
-    ) -> _Part:
+    ) -> Part:
         import aiohttp
 
         episode = rid.rpartition("/")[0]
@@ -235,20 +221,20 @@ class SGLangBackend:
         except asyncio.CancelledError:
             self._abort(url, attempt)
             raise
+        except aiohttp.ClientError as error:
+            self._leave(episode)
+            raise InfrastructureError(f"the connection to {url} failed: {_cause(error)}") from error
         except TimeoutError as error:
             self._abort(url, attempt)
             self._leave(episode)
             raise InfrastructureError(f"{url} did not answer in {self.timeout} s") from error
-        except aiohttp.ClientError as error:
-            self._leave(episode)
-            raise InfrastructureError(f"the connection to {url} failed: {_cause(error)}") from error
         if response.status == 200:
-            return _read(body, url, len(ids))
-        message = _message(body)
+            return read_answer(body, url, len(ids))
+        message = read_error(body)
         if response.status >= 500 or response.status in TRANSIENT:
             self._leave(episode)
             raise InfrastructureError(f"{url} failed (HTTP {response.status}): {message}")
-        if any(text in message for text in OVERFLOWS):
+        if is_overflow(message):
             raise ContextOverflow(message)
         raise ConfigError(f"{url} refused the request (HTTP {response.status}): {message}")
 
@@ -272,7 +258,7 @@ class SGLangBackend:
 
     def _leave(self, episode: str) -> None:
         """Let an episode move on to the next server."""
-        self._homes[episode] += 1
+        self._homes[episode] = self._homes.get(episode, 0) + 1
 
     def _abort(self, url: str, attempt: str) -> None:
         task = asyncio.get_running_loop().create_task(self._tell(url, attempt))
@@ -290,68 +276,6 @@ class SGLangBackend:
         except (aiohttp.ClientError, TimeoutError):
             # The closed connection aborts the request, too; this only makes it quicker.
             return
-
-
-def _read(body: str, url: str, prompt: int) -> _Part:
-    """What a successful answer says.
-
-    Raises:
-        InfrastructureError: it is not what SGLang answers.
-        ConfigError: the server has cut the prompt.
-    """
-    answer = _json(body)
-    try:
-        meta = answer["meta_info"]
-        pairs = meta["output_token_logprobs"] or []
-        logprobs, ids = [float(pair[0]) for pair in pairs], [int(pair[1]) for pair in pairs]
-        reason = meta["finish_reason"]["type"]
-        spans = meta.get("weight_versions")
-        versions = (
-            tuple((str(span["version"]), span["end"] - span["start"]) for span in spans)
-            if spans
-            else ((str(meta.get("weight_version") or ""), len(ids)),)
-        )
-        read, cached = meta["prompt_tokens"], meta.get("cached_tokens") or 0
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InfrastructureError(f"{url} did not answer as SGLang does: {error!r}") from error
-    if read != prompt:
-        raise ConfigError(
-            f"{url} has read {read} of {prompt} prompt tokens: start it without "
-            "--allow-auto-truncate"
-        )
-    if answer.get("output_ids", ids) != ids:
-        raise InfrastructureError(f"{url} gave other log-probabilities than tokens")
-    return _Part(ids, logprobs, reason, _joined((), versions), cached)
-
-
-def _joined(first: Versions, second: Versions) -> Versions:
-    """Two runs of weight versions as one; without the empty ones."""
-    runs: list[tuple[str, int]] = []
-    for version, count in (*first, *second):
-        if runs and runs[-1][0] == version:
-            runs[-1] = (version, runs[-1][1] + count)
-        elif count:
-            runs.append((version, count))
-    return tuple(runs)
-
-
-def _json(body: str) -> Any:
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
-def _message(body: str) -> str:
-    """The text of an error in any of the shapes that servers and routers use."""
-    data = _json(body)
-    if isinstance(data, dict):
-        error = data.get("error", data.get("message", data.get("detail")))
-        if isinstance(error, dict):
-            error = error.get("message")
-        if error:
-            return str(error)
-    return body.strip()[:200] or "no reason given"
 
 
 def _cause(error: BaseException) -> str:

@@ -69,7 +69,7 @@ def failure(status: int, text: str, place: str, model: str, retry_after: float =
         retry_after: the service's wish, in seconds.
     """
     said = f": {text}" if text else ""
-    if status == 429 and "quota" in text.lower():
+    if status == 429 and "insufficient_quota" in text:
         return CallFailed(f"the account at {place} has no credit left{said}", Kind.REJECTED)
     if status in (408, 429) or status >= 500:
         return CallFailed(f"{place} answered with status {status}{said}", Kind.BUSY, retry_after)

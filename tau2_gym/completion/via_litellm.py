@@ -174,7 +174,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _own_words(causes: list[BaseException]) -> str:
     """What the provider said, which LiteLLM sometimes leaves out; empty if it said nothing."""
     for cause in causes:
-        response = getattr(cause, "response", None)
+        response: Any = getattr(cause, "response", None)
         if getattr(response, "is_closed", False) and response.content:
             try:
                 return explanation(response.json())

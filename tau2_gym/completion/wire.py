@@ -75,6 +75,12 @@ class Completion:
     usage: Usage = field(default_factory=Usage)
     exact: ExactTokens | None = None
 
+    @property
+    def said(self) -> str:
+        """The text without white space around it and without the reasoning that some servers leave
+        before it, opened by `<think>` or by the prompt. Reasoning that does not end is left."""
+        return (self.content or "").rpartition("</think>")[2].strip()
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, from which `from_dict` makes an equal completion."""
         return asdict(self)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tau2_gym.actions import THINKING, is_malformed, parse_action
+from tau2_gym.actions import is_malformed, parse_action
 from tau2_gym.completion import (
     CallTimeout,
     ChatModel,
@@ -136,7 +136,7 @@ def read_message(completion: Completion, tools: Sequence[ToolSpec], turn: int) -
     """
     if completion.refusal:
         raise UnusableAnswer(f"the model refused: {completion.refusal[:200]}")
-    text = THINKING.sub("", completion.content or "", count=1).strip()
+    text = completion.said
     for mark in ("<think>", "<tool_call>", "</tool_call>"):
         if mark in text:
             raise UnusableAnswer(f"the text holds {mark}")

@@ -66,7 +66,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     from tests.tiny_model import checkpoint, tiny_model, transformers
 
     root = tmp_path_factory.mktemp("serve")
-    agent, customer = checkpoint(root / "agent"), checkpoint(root / "customer")
+    agent, customer = (checkpoint(root / name, "instruct") for name in ("agent", "customer"))
     tiny_customer().save_pretrained(customer)
     ends = {"eos_token_id": tiny_model().config.eos_token_id, "do_sample": True}
     for folder in (agent, customer):  # the server samples only if the checkpoint says so

@@ -22,7 +22,6 @@ from agents.token_agent import (
     TokenAgent,
     sglang_agent,
     transformers_agent,
-    turn_seed,
 )
 from agents.trajectory import Trajectory
 from tau2_gym.domains.base import get_domain
@@ -436,13 +435,6 @@ def test_ledgers_must_be_as_many_as_turns() -> None:
         player.trajectory(episode.memory, episode.ledgers[:2])
     trajectory = player.trajectory(episode.memory, episode.ledgers, task="7", passed=False)
     assert trajectory.meta == {"task": "7", "passed": False}
-
-
-def test_turn_seeds() -> None:
-    seeds = {turn_seed(a, b, c) for a in range(10) for b in range(10) for c in range(10)}
-    assert len(seeds) == 1000
-    assert max(seeds) < 2**31
-    assert turn_seed(1, 2, 3) == turn_seed(1, 2, 3)
 
 
 def test_agents_by_name(tmp_path: Path) -> None:

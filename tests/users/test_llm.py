@@ -152,8 +152,9 @@ def test_calls_are_the_users_own(server: ChatServer, litellm: bool) -> None:
 
 
 def test_thoughts_stay_with_the_model(server: ChatServer) -> None:
-    server.brain = lambda body: "<think>The agent must not know.</think>\n\nHello."
-    assert user(server).respond(view(), 0).content == "Hello."
+    for opening in ("<think>", ""):
+        server.brain = lambda body, opening=opening: f"{opening}It is secret.</think>\n\nHello."
+        assert user(server).respond(view(), 0).content == "Hello."
 
 
 BAD: list[tuple[Answer, str]] = [

@@ -291,6 +291,12 @@ def test_not_ready() -> None:
     assert "is not ready yet (HTTP 503 from /health)" in refusal(made)
 
 
+def test_older_servers_and_routers_know_another_path() -> None:
+    made = server()
+    made.paths["/get_model_info"] = made.paths.pop("/model_info")
+    assert asked(made, lambda backend: backend.ready(), model="tiny/qwen3") == 32768
+
+
 def test_another_model() -> None:
     assert refusal(server(), model="Qwen/Qwen3-4B").endswith("serves tiny/qwen3, not Qwen/Qwen3-4B")
 
@@ -301,7 +307,7 @@ def test_another_key() -> None:
 
 def test_not_sglang() -> None:
     made = server()
-    made.models = made.health  # type: ignore[method-assign]
+    made.paths["/v1/models"] = made.health
     assert "does not say what it serves, as SGLang does" in refusal(made)
     made.status = 404
     assert "is no SGLang server of version 0.5 or later (HTTP 404 from /health)" in refusal(made)
