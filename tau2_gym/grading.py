@@ -65,6 +65,8 @@ class Grader:
         # tau2-bench leaves the database aside where a task has neither list.
         self._compares_db = criteria.actions is not None or criteria.env_assertions is not None
         self._action_met = [False] * len(self._actions)
+        self._performed = [False] * len(self._actions)
+        self._unanswered: tuple[ToolCall, ...] = ()
         self._said = [False] * len(self._communicate)
         self._holds: tuple[bool, ...] = ()
         self._db = True
@@ -76,6 +78,7 @@ class Grader:
         twin = object.__new__(Grader)
         twin.__dict__.update(self.__dict__)
         twin._action_met = list(self._action_met)
+        twin._performed = list(self._performed)
         twin._said = list(self._said)
         return twin
 
@@ -87,6 +90,7 @@ class Grader:
                 for index, action in enumerate(self._actions):
                     if not self._action_met[index] and action_matches(action, call):
                         self._action_met[index] = True
+            self._note_performed(message)
             for index, required in enumerate(self._communicate):
                 if not self._said[index] and communicates(required, message):
                     self._said[index] = True
@@ -96,6 +100,21 @@ class Grader:
             if self._compares_db:
                 self._db = world.difference() == self.domain.expected(self.task)
                 self._similarity = None
+
+    def _note_performed(self, message: Message) -> None:
+        """Match a call that succeeded, when its result is there; results come in the calls' order."""
+        if message.role != "tool":
+            self._unanswered = message.tool_calls
+            return
+        if not self._unanswered:
+            return
+        call, *rest = self._unanswered
+        self._unanswered = tuple(rest)
+        if message.error:
+            return
+        for index, action in enumerate(self._actions):
+            if action.requestor == message.requestor and action_matches(action, call):
+                self._performed[index] = True
 
     def checks(self, world: World) -> Checks:
         """The findings now. `world` is the one of the last `update`."""
@@ -107,6 +126,7 @@ class Grader:
             db=self._db,
             db_similarity=self._similarity,
             actions=tuple(self._action_met),
+            performed=tuple(self._performed),
             communicate=tuple(self._said),
             env_assertions=self._holds,
         )

@@ -102,6 +102,9 @@ class RewardConfig:
         tool_call_cap: the most that `tool_call` pays in an episode.
         malformed, ownership, tool_error, repetition: taken for each such event (see `Turn`).
         overlong: penalty on the agent's total length, or None.
+        strict_actions: count an expected action towards the partial score only when a call by the
+            expected side succeeded. tau2-bench also counts failed calls, and the agent's calls of
+            the user's tools, which an agent can learn to collect.
 
     Raises:
         ConfigError: an amount is negative, gamma not in [0, 1], or the preset unknown.
@@ -118,6 +121,7 @@ class RewardConfig:
     tool_error: float = 0.0
     repetition: float = 0.0
     overlong: Overlong | None = None
+    strict_actions: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -178,15 +182,15 @@ def default_weights(domain: str) -> Weights:
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
 
 
-def partial_score(checks: Checks, weights: Weights) -> float:
+def partial_score(checks: Checks, weights: Weights, *, strict: bool = False) -> float:
     """Φ = Σ wᵢ·cᵢ / Σ wᵢ over the components the task has; 0 if it has none with a weight.
 
     cᵢ is the fraction of expected actions matched, of required strings said, of assertions met,
-    and `db_similarity`. (Barnes' tau2 pipeline, `env.py`; its `db` component is 0 or 1, ours fine.)
+    and `db_similarity`. With `strict`, only actions that were performed count. (Barnes' tau2 pipeline, `env.py`; its `db` component is 0 or 1, ours fine.)
     """
     total = score = 0.0
     for weight, findings in (
-        (weights.action, checks.actions),
+        (weights.action, checks.performed if strict else checks.actions),
         (weights.communicate, checks.communicate),
         (weights.env_assertion, checks.env_assertions),
     ):
@@ -221,6 +225,10 @@ class Accountant:
     def weights(self) -> Weights:
         """The weights in force."""
         return self.config.weights or default_weights(self.domain)
+
+    def score(self, checks: Checks) -> float:
+        """Φ, as the config has it."""
+        return partial_score(checks, self.weights, strict=self.config.strict_actions)
 
     @property
     def alpha(self) -> float:

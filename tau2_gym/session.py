@@ -15,7 +15,7 @@ from tau2_gym.actions import Action, is_empty, parse_action
 from tau2_gym.domains.base import Domain
 from tau2_gym.episode import Episode
 from tau2_gym.grading import Grader, official_reward
-from tau2_gym.rewards import Accountant, Ledger, RewardConfig, partial_score
+from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Checks, Message, Role, Task, Termination
 from tau2_gym.users.base import UserView
@@ -158,7 +158,7 @@ class Session:
             raise RuntimeError("the turn is not over: the user is to act")
         checks = self.checks()
         ledger: Ledger = {}
-        before, self._phi = self._phi, partial_score(checks, self._accountant.weights)
+        before, self._phi = self._phi, self._accountant.score(checks)
         if episode.termination is not None:
             self._official = official_reward(episode.task, checks, episode.termination)
         if self._turn is not None:

@@ -268,6 +268,7 @@ class Checks:
         db: the databases equal the expected end state.
         db_similarity: overlap in [0, 1] of the changed fields with the expected changes; 1 iff `db`.
         actions: for each expected action, whether some call so far matches it.
+        performed: likewise, but only by a call that succeeded and was made by the expected side.
         communicate: for each required string, whether the agent has said it.
         env_assertions: for each assertion, whether it holds now.
     """
@@ -275,6 +276,7 @@ class Checks:
     db: bool
     db_similarity: float
     actions: tuple[bool, ...] = ()
+    performed: tuple[bool, ...] = ()
     communicate: tuple[bool, ...] = ()
     env_assertions: tuple[bool, ...] = ()
 
@@ -284,6 +286,7 @@ class Checks:
             "db": self.db,
             "db_similarity": self.db_similarity,
             "actions": list(self.actions),
+            "performed": list(self.performed),
             "communicate": list(self.communicate),
             "env_assertions": list(self.env_assertions),
         }

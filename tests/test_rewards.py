@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import (
     ALPHA,
@@ -26,6 +27,7 @@ from tau2_gym.types import Checks, Message
 from tau2_gym.users.replay import ReplayUser, user_turns
 from tests.helpers import (
     CLOSING,
+    Puppet,
     Restless,
     block,
     gold_moves,
@@ -380,3 +382,19 @@ def test_every_recorded_trajectory_earns_what_the_preset_promises(
             assert played["termination"] == row["termination_reason"]
         if recording == "episodes" or row["termination_reason"] != "too_many_errors":
             assert played["official_reward"] == row["reward"]
+
+
+def test_strict_actions_pay_nothing_for_calls_that_fail_or_are_the_users() -> None:
+    task_id = "[mobile_data_issue]data_mode_off|data_usage_exceeded[PERSONA:None]"
+    call = '<tool_call>{"name": "toggle_data", "arguments": {}}</tool_call>'
+    scores = {}
+    for strict in (False, True):
+        env = Tau2Env("telecom", reward={"strict_actions": strict}, user=Puppet())
+        env.reset(seed=0, options={"task_id": task_id})
+        _, reward, *_, info = env.step(call)
+        scores[strict] = info["partial_score"]
+        assert (reward > 0) is not strict
+        _, reward, *_, info = env.step("Please run toggle_data() on your device.")
+        assert (reward > 0) is strict
+        assert info["checks"]["performed"].count(True) == 1
+    assert scores[True] < scores[False]

@@ -1,4 +1,4 @@
-"""A Qwen3 of a few thousand weights, made on the spot: tokenizer, chat template and model.
+"""A Qwen3 of 178,000 weights, made on the spot: tokenizer, chat template and model.
 
 The tokenizer is a byte-level BPE of the domains' own texts with Qwen3's control tokens. The chat
 template renders what Qwen3's renders, but for the sentences that introduce the tools. It comes in the
