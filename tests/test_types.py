@@ -95,6 +95,7 @@ def test_checks_become_plain_data() -> None:
         "db": False,
         "db_similarity": 0.25,
         "actions": [True, False],
+        "performed": [],
         "communicate": [True],
         "env_assertions": [],
     }
