@@ -29,7 +29,7 @@ from rich.progress import (
 from agents import AGENTS, MODEL_AGENTS
 from agents.attempts import SUCCESS, Attempt
 from agents.models import AgentModel, ChatOptions
-from agents.rollout import Limits
+from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
 from benchmarks.run import MODEL_USERS, Setup, make_player, plan, results
 from benchmarks.store import Store, write_json
@@ -58,6 +58,7 @@ def default_output(setup: Setup, split: str) -> Path:
 
 def evaluate(
     setup: Setup,
+    player: Player,
     attempts: Sequence[Attempt],
     store: Store,
     *,
@@ -86,7 +87,7 @@ def evaluate(
         bar = progress.add_task(
             "playing", total=len(attempts), completed=len(attempts) - len(todo), solved=solved
         )
-        for record in results(setup, todo, workers):
+        for record in results(setup, player, todo, workers):
             store.add(record.to_dict())
             solved += (record.official_reward or 0.0) >= SUCCESS
             progress.update(bar, advance=1, solved=solved)
@@ -249,7 +250,7 @@ def main(
         )
         names, ids = _names(domains), _names(task_ids)
         attempts = plan(setup, names, split, ids, num_samples)
-        make_player(setup)
+        player = make_player(setup)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
         # Through JSON, since results are compared with what was read back.
         identity = json.loads(
@@ -258,7 +259,7 @@ def main(
         revisions = {name: domain.revision for name, domain in loaded.items()}
         store = Store(output or default_output(setup, split), identity, revisions, fresh=fresh)
         try:
-            evaluate(setup, attempts, store, workers=workers, console=console)
+            evaluate(setup, player, attempts, store, workers=workers, console=console)
         finally:
             store.close()
     except Tau2GymError as error:

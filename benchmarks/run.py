@@ -148,20 +148,21 @@ def plan(
     ]
 
 
-def results(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
-    """Play attempts and give the records as they finish: side by side in this process if models are
-    waited for, else in several processes."""
+def results(
+    setup: Setup, player: Player, attempts: Sequence[Attempt], workers: int
+) -> Iterator[Record]:
+    """Play attempts and give the records as they finish: side by side in this process, by `player`,
+    if models are waited for; else in several processes."""
     if setup.waits:
-        return _side_by_side(setup, attempts)
+        return _side_by_side(player, attempts)
     if workers <= 1 or len(attempts) <= 1:
         return (run_attempt(setup, attempt) for attempt in attempts)
     return _in_processes(setup, attempts, workers)
 
 
-def _side_by_side(setup: Setup, attempts: Sequence[Attempt]) -> Iterator[Record]:
-    player = make_player(setup)
+def _side_by_side(player: Player, attempts: Sequence[Attempt]) -> Iterator[Record]:
     with asyncio.Runner() as runner:
-        records = rollout(player.play, attempts, setup.limits.episodes)
+        records = rollout(player.play, attempts, player.limits.episodes)
         try:
             while (record := runner.run(_next(records))) is not None:
                 yield record
