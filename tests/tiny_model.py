@@ -205,6 +205,13 @@ def checkpoint(folder: Path, style: str = "hybrid") -> str:
     return str(folder)
 
 
+def plain_checkpoint(folder: Path | str) -> str:
+    """Write tokenizer and random model to a folder, for a server of another make."""
+    tiny_tokenizer().save_pretrained(folder)
+    plain_model().save_pretrained(folder)
+    return str(folder)
+
+
 def rescored(model: Any, ids: Sequence[int], temperature: float) -> list[float]:
     """The log-probability of each token but the first, in one pass over all of them."""
     with torch.no_grad():

@@ -279,7 +279,9 @@ class SGLangBackend:
 
 
 def _cause(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    """Why a connection failed, without the address, which is said anyway."""
+    reason = getattr(getattr(error, "os_error", None), "strerror", None)
+    return reason or str(error) or type(error).__name__
 
 
 def _same(wanted: str, served: str) -> bool:
