@@ -240,6 +240,7 @@ async def rollout(
     """
     queue = iter(attempts)
     pending: set[asyncio.Future[Record]] = set()
+    finished: set[asyncio.Future[Record]] = set()
     try:
         while True:
             for attempt in itertools.islice(queue, episodes - len(pending)):
@@ -252,4 +253,5 @@ async def rollout(
     finally:
         for task in pending:
             task.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+        # Those that finished, too: if one of them raised, nobody has looked at the others.
+        await asyncio.gather(*finished, *pending, return_exceptions=True)
