@@ -88,7 +88,8 @@ class Record:
         return asdict(self)
 
     def observe(self, info: Mapping[str, Any]) -> None:
-        """Take over the state of the episode from an environment's `info`."""
+        """Take over the state of the episode from an environment's `info`, all but the messages:
+        written out after every turn they would be written a thousand times."""
         self.official_reward = info["official_reward"]
         self.partial_score = info["partial_score"]
         self.checks = info["checks"]
@@ -98,6 +99,5 @@ class Record:
         self.num_errors = info["num_errors"]
         self.malformed = info["malformed"]
         self.ownership_violations = info["ownership_violations"]
-        self.messages = [message.to_dict() for message in info["privileged"]["trajectory"]]
         if self.termination is not None and self.official_reward is None:
             self.ungraded = [RewardBasis.NL_ASSERTION.value]

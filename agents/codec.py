@@ -50,22 +50,24 @@ class ChatCodec:
     Args:
         tokenizer: a Hugging Face tokenizer with a chat template.
         thinking: given to the template as `enable_thinking`; by default the template's own choice.
+        tools: show the model what tools there are. Without, it must know them by heart.
 
     Attributes:
         end: the token that ends a turn.
 
     Raises:
-        ConfigError: the tokenizer has no chat template, or one that shows no tools or no tool
-            results, or whose turns do not all end with one control token.
+        ConfigError: the tokenizer has no chat template, or one that shows no tools (if it is to) or
+            no tool results, or whose turns do not all end with one control token.
     """
 
-    def __init__(self, tokenizer: Any, *, thinking: bool | None = None) -> None:
+    def __init__(self, tokenizer: Any, *, thinking: bool | None = None, tools: bool = True) -> None:
         self.tokenizer = tokenizer
+        self._shows_tools = tools
         self._options = {} if thinking is None else {"enable_thinking": thinking}
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__
         if not getattr(tokenizer, "chat_template", None):
             raise ConfigError(f"the tokenizer of {name} has no chat template")
-        if "probe_tool" not in self._render([QUESTION], [TOOL]):
+        if tools and "probe_tool" not in self._render([QUESTION], [TOOL]):
             raise ConfigError(f"the chat template of {name} does not show the tools to the model")
         if RESULT["content"] not in self._after_reply([RESULT]):
             raise ConfigError(f"the chat template of {name} does not show the results of tools")
@@ -85,7 +87,7 @@ class ChatCodec:
         self._opening = start[opened:] if opened > start.rfind("</think>") else ""
 
     @classmethod
-    def load(cls, path: str, *, thinking: bool | None = None) -> ChatCodec:
+    def load(cls, path: str, *, thinking: bool | None = None, tools: bool = True) -> ChatCodec:
         """The codec of a model, from its folder or its name on the Hugging Face hub.
 
         Raises:
@@ -102,7 +104,7 @@ class ChatCodec:
         except (OSError, ValueError, KeyError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise ConfigError(f"no tokenizer can be loaded from {path!r}: {reason}") from error
-        return cls(tokenizer, thinking=thinking)
+        return cls(tokenizer, thinking=thinking, tools=tools)
 
     def start(self, messages: Chat, tools: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """The first prompt of a conversation, ending where the model is to write.
@@ -110,7 +112,8 @@ class ChatCodec:
         Raises:
             ConfigError: the template cannot render these messages.
         """
-        text = self._render([_plain(message) for message in messages], tools)
+        shown = tools if self._shows_tools else None
+        text = self._render([_plain(message) for message in messages], shown)
         head, end, rest = text.partition(self._end_text)
         if not end:
             return tuple(self._encode(text))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base import AsyncAgent
@@ -11,6 +13,7 @@ from agents.sampling import SamplingParams
 from tau2_gym.errors import ConfigError, one_of
 
 if TYPE_CHECKING:
+    from agents.backends.base import GenerationBackend
     from tau2_gym.cassette import Cassette
     from tau2_gym.completion import ChatModel
     from tau2_gym.users.llm import LLMUser
@@ -26,9 +29,10 @@ class AgentModel:
     Attributes:
         name: the model: a name or folder, for `litellm` with its provider.
         urls: SGLang servers, or the one OpenAI-compatible server that `litellm` is to call.
-        prompt: `official` or `compact`.
+        prompt: `official`, `compact` or `bare`.
         thinking: whether a model that can think does so; None leaves it to its template.
         sampling: how turns are sampled.
+        startup: seconds that an SGLang server is waited for while it starts.
     """
 
     name: str
@@ -36,10 +40,12 @@ class AgentModel:
     prompt: str = "official"
     thinking: bool | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    startup: float = 60.0
 
     def identity(self) -> dict[str, Any]:
         """What results depend on: all but where the servers are."""
-        return {name: value for name, value in asdict(self).items() if name != "urls"}
+        how = ("urls", "startup")
+        return {name: value for name, value in asdict(self).items() if name not in how}
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,8 @@ def make_model_agent(
         kind: one of `MODEL_AGENTS`.
         model: the model.
         source: where the domains come from, and with them the instruction to agents.
-        cassette: records or replays its calls; `litellm` only.
+        cassette: records or replays its calls. Where all of them are replayed, `sglang` needs no
+            server, and `transformers` no weights.
 
     Raises:
         ConfigError: the options do not fit, or something is not installed.
@@ -99,21 +106,37 @@ def make_model_agent(
         raise ConfigError(f"agent {kind!r} needs a model: give its name or folder with --model")
     if kind == "litellm":
         return _litellm(model, source, cassette)
-    if cassette is not None:
-        raise ConfigError(f"calls of agent {kind!r} cannot be recorded: use litellm")
-    from agents import token_agent
+    return _token_agent(kind, model, source, cassette)
 
-    options: dict[str, Any] = {
-        "sampling": model.sampling,
-        "prompt": model.prompt,
-        "thinking": model.thinking,
-        "source": source,
-    }
+
+def _token_agent(
+    kind: str, model: AgentModel, source: str, cassette: Cassette | None
+) -> AsyncAgent:
+    from agents.backends.recorded import RecordedBackend
+    from agents.backends.sglang import SGLangBackend
+    from agents.backends.transformers import TransformersBackend
+    from agents.codec import ChatCodec
+    from agents.prompts import make_prompt, shows_tools
+    from agents.token_agent import TokenAgent
+
+    if model.name.startswith((".", "/", "~")) and not Path(model.name).is_dir():
+        # The hub would be asked, and complain about the name.
+        raise ConfigError(f"there is no folder {model.name!r} with a model")
+    make: Callable[[], GenerationBackend] | None = None
     if kind == "transformers":
-        return token_agent.transformers_agent(model.name, **options)
-    if not model.urls:
+        make = partial(TransformersBackend.load, model.name)
+    elif model.urls:
+        make = partial(SGLangBackend, model.urls, model=model.name, startup=model.startup)
+    elif cassette is None:
         raise ConfigError("agent 'sglang' needs the address of a server: give it with --sglang-url")
-    return token_agent.sglang_agent(model.name, model.urls, **options)
+    codec = ChatCodec.load(model.name, thinking=model.thinking, tools=shows_tools(model.prompt))
+    backend: GenerationBackend
+    if cassette is not None:
+        backend = RecordedBackend(cassette, model.name, make)
+    else:
+        assert make is not None
+        backend = make()
+    return TokenAgent(codec, backend, model.sampling, make_prompt(model.prompt, source))
 
 
 def _litellm(model: AgentModel, source: str, cassette: Cassette | None) -> AsyncAgent:

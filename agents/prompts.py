@@ -4,6 +4,8 @@
 `compact`: the same layout with the rules of the policy in our own words and a fraction of its length,
            and with a list of whose tools are whose where the user has tools, too. Results under it
            are not comparable with published ones.
+`bare`:    a line that names the domain, and no tools shown: for small models that were trained on its
+           policy and its tools until they know them by heart.
 
 In solo mode the ticket follows the policy.
 """
@@ -31,12 +33,15 @@ When all is done, or if it cannot be done, write ###STOP### and nothing else.
 """.strip()
 """What an agent without a user is told, in our own words."""
 
+BARE = "You are a customer service agent. Domain: {}."
+"""What a model is told that knows all the rest."""
+
 
 def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
     """The prompt builder of that name.
 
     Args:
-        name: `official` or `compact`.
+        name: `official`, `compact` or `bare`.
         source: where the domains, and with them the instruction to agents, come from.
 
     Raises:
@@ -45,10 +50,16 @@ def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
     builders: dict[str, PromptBuilder] = {
         "official": lambda view: official(view, source),
         "compact": lambda view: compact(view, source),
+        "bare": lambda view: BARE.format(view.domain),
     }
     if name not in builders:
         raise one_of("prompt", name, builders)
     return builders[name]
+
+
+def shows_tools(name: str) -> bool:
+    """Whether a model with the prompt of that name is shown what tools there are."""
+    return name != "bare"
 
 
 def official(view: AgentView, source: str = "inspect-evals") -> str:

@@ -133,6 +133,7 @@ class Player:
             _blame(record, Fault.INFRASTRUCTURE, TimeoutError(f"no end after {limit} s"))
         except Exception as error:
             _blame(record, Fault.INFRASTRUCTURE, error)
+        record.messages = [message.to_dict() for message in session.episode.messages]
         return record
 
     async def close(self) -> None:
@@ -150,6 +151,10 @@ class Player:
             memory = reply.memory
             if reply.action is None:
                 record.termination, record.official_reward = reply.stop, 0.0
+                if record.rewards:
+                    closing = session.cut()
+                    record.reward += sum(closing.values())
+                    record.rewards[-1] = _sum(record.rewards[-1], closing)
                 break
             session.agent_acts(reply.action)
             outcome = await self._answer(session, record)
@@ -222,6 +227,10 @@ class Player:
                     return await call()
             except TimeoutError as error:
                 raise InfrastructureError(f"no answer after {limit} s") from error
+
+
+def _sum(one: Ledger, other: Ledger) -> Ledger:
+    return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {**one, **other}}
 
 
 def _blame(record: Record, fault: Fault, error: BaseException) -> None:

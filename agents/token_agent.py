@@ -15,7 +15,7 @@ from uuid import uuid4
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
 from agents.base import AgentView, Reply, Usage
 from agents.codec import ChatCodec
-from agents.prompts import PromptBuilder, make_prompt
+from agents.prompts import PromptBuilder, make_prompt, shows_tools
 from agents.sampling import SamplingParams
 from agents.trajectory import Segment, Span, Trajectory
 from tau2_gym.completion import call_seed
@@ -77,12 +77,15 @@ class TokenAgent:
         backend: where it is sampled.
         sampling: how it is sampled.
         prompt: makes the system prompt.
+        one_segment: keep all reasoning in the context even where the template drops it from earlier
+            turns, so that an episode is one sequence of tokens.
     """
 
     codec: ChatCodec
     backend: GenerationBackend
     sampling: SamplingParams = field(default_factory=SamplingParams)
     prompt: PromptBuilder = field(default_factory=lambda: make_prompt("official"))
+    one_segment: bool = False
 
     async def aact(self, view: AgentView, memory: Memory | None, seed: int) -> Reply:
         """The next action. Stops with `context_overflow` when the conversation has outgrown the
@@ -146,7 +149,7 @@ class TokenAgent:
         new = tuple(view.messages[memory.seen + 1 :])
         messages = (*memory.messages, *new)
         *done, last = memory.drafts
-        if self.codec.keeps_reasoning(messages, last.since):
+        if self.one_segment or self.codec.keeps_reasoning(messages, last.since):
             ids = self.codec.bridge(last.ids, new)
             if ids[: len(last.ids)] != last.ids:
                 raise RuntimeError("the tokens of a conversation may only be added to")
@@ -196,7 +199,7 @@ def sglang_agent(
     from agents.backends.sglang import SGLangBackend
 
     backend = SGLangBackend(urls, model=model, **options)
-    codec = ChatCodec.load(model, thinking=thinking)
+    codec = ChatCodec.load(model, thinking=thinking, tools=shows_tools(prompt))
     return TokenAgent(codec, backend, sampling or SamplingParams(), make_prompt(prompt, source))
 
 
@@ -222,7 +225,7 @@ def transformers_agent(
     from agents.backends.transformers import TransformersBackend
 
     backend = TransformersBackend.load(model, **options)
-    codec = ChatCodec(backend.tokenizer, thinking=thinking)
+    codec = ChatCodec(backend.tokenizer, thinking=thinking, tools=shows_tools(prompt))
     return TokenAgent(codec, backend, sampling or SamplingParams(), make_prompt(prompt, source))
 
 

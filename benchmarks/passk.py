@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import re
 import time
 from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -144,12 +142,18 @@ def main(
     sglang_url: Annotated[
         str, typer.Option(help="Comma-separated servers.", rich_help_panel=AGENT_MODEL)
     ] = "",
+    startup: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to wait for a server that is starting.", rich_help_panel=AGENT_MODEL
+        ),
+    ] = 60.0,
     base_url: Annotated[
         str,
         typer.Option(help="An OpenAI-compatible server, for litellm.", rich_help_panel=AGENT_MODEL),
     ] = "",
     prompt: Annotated[
-        str, typer.Option(help="official or compact.", rich_help_panel=AGENT_MODEL)
+        str, typer.Option(help="official, compact or bare.", rich_help_panel=AGENT_MODEL)
     ] = "official",
     thinking: Annotated[
         bool | None, typer.Option(help="For models that can think.", rich_help_panel=AGENT_MODEL)
@@ -195,8 +199,7 @@ def main(
     cassette: Annotated[
         Path | None,
         typer.Option(
-            help="Replay chats recorded in this file, and record the others.",
-            rich_help_panel=USER_MODEL,
+            help="Replay model calls recorded in this file, and record the others.",
         ),
     ] = None,
 ) -> None:
@@ -236,6 +239,7 @@ def main(
                         max_new_tokens=max_new_tokens,
                         seed=seed,
                     ),
+                    startup,
                 ),
             ),
             user_model=(
@@ -250,18 +254,16 @@ def main(
         )
         names, ids = _names(domains), _names(task_ids)
         attempts = plan(setup, names, split, ids, num_samples)
-        player = make_player(setup)
+        path = output or default_output(setup, split)
+        verdicts = path.with_suffix(".verdicts.jsonl")
+        if fresh:
+            verdicts.unlink(missing_ok=True)
+        player = make_player(setup, verdicts)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
-        # Through JSON, since results are compared with what was read back.
-        identity = json.loads(
-            json.dumps({**setup.identity(), "versions": versions(source)}, default=asdict)
-        )
+        identity = {**setup.identity(), "versions": versions(source)}
         revisions = {name: domain.revision for name, domain in loaded.items()}
-        store = Store(output or default_output(setup, split), identity, revisions, fresh=fresh)
-        try:
-            evaluate(setup, player, attempts, store, workers=workers, console=console)
-        finally:
-            store.close()
+        store = Store(path, identity, revisions, fresh=fresh)
+        evaluate(setup, player, attempts, store, workers=workers, console=console)
     except Tau2GymError as error:
         console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
         raise typer.Exit(2) from error
@@ -271,7 +273,7 @@ def main(
     rows = [store.records[attempt.key] for attempt in attempts]
     summary = {
         "config": {
-            **identity,
+            **store.setup,
             "domains": names,
             "split": None if ids else split,
             "task_ids": ids or None,

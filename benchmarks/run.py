@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from agents import make_agent
@@ -24,7 +25,7 @@ from agents.rollout import Limits, Player, rollout
 from tau2_gym.cassette import Cassette
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
-from tau2_gym.judge import LLMJudge
+from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.users import AsyncUser, User, make_user
@@ -76,8 +77,12 @@ class Setup:
         }
 
 
-def make_player(setup: Setup) -> Player:
+def make_player(setup: Setup, verdicts: Path | None = None) -> Player:
     """The agent and the user of a run, ready to play.
+
+    Args:
+        setup: the run.
+        verdicts: a file that keeps what the judge says from run to run.
 
     Raises:
         ConfigError: an agent, user, reward or source of an unknown name, or options of a model
@@ -87,9 +92,7 @@ def make_player(setup: Setup) -> Player:
     agent: Agent | AsyncAgent
     if setup.agent in MODEL_AGENTS:
         model = setup.model or AgentModel("")
-        # Tokens come from the model itself, so only chats are recorded.
-        recorded = cassette if setup.agent == "litellm" else None
-        agent = make_model_agent(setup.agent, model, setup.source, recorded)
+        agent = make_model_agent(setup.agent, model, setup.source, cassette)
     else:
         agent = make_agent(setup.agent)
     user: User | AsyncUser
@@ -97,6 +100,9 @@ def make_player(setup: Setup) -> Player:
         user = make_model_user(setup.user_model or ChatOptions(""), setup.source, cassette)
     else:
         user = make_user(setup.user)
+    judge = None
+    if setup.judge is not None:
+        judge = LLMJudge(setup.judge.chat_model(cassette), cache=VerdictCache(verdicts))
     return Player(
         agent=agent,
         user=user,
@@ -105,7 +111,7 @@ def make_player(setup: Setup) -> Player:
         source=setup.source,
         data_dir=setup.data_dir,
         limits=setup.limits,
-        judge=None if setup.judge is None else LLMJudge(setup.judge.chat_model(cassette)),
+        judge=judge,
         keep_tokens=setup.keep_tokens,
     )
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from agents.attempts import Key
 from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.journal import Journal, replace_file
 
 
 def write_json(path: Path, data: Any) -> None:
     """Write JSON so that the file is either the old one or the whole new one."""
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, json.dumps(data, indent=2).encode() + b"\n")
 
 
 class Store:
@@ -27,6 +25,10 @@ class Store:
         setup: what must be the same for results to be put together.
         revisions: the revision of each domain; of others none may be there.
         fresh: throw away what is there.
+
+    Attributes:
+        setup: as it is written: plain JSON data.
+        records: the results by attempt.
 
     Raises:
         ConfigError: the file holds results of another set-up.
@@ -42,31 +44,32 @@ class Store:
         fresh: bool = False,
     ) -> None:
         self.path = path
-        self._revisions = revisions
+        # Through JSON, since it is compared with what was read back.
+        self.setup: dict[str, Any] = json.loads(json.dumps(dict(setup)))
         self.setup_path = path.with_suffix(".config.json")
         self.summary_path = path.with_suffix(".summary.json")
         self.records: dict[Key, dict[str, Any]] = {}
+        self._journal = Journal(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if fresh:
             for old in (path, self.setup_path, self.summary_path):
                 old.unlink(missing_ok=True)
         if path.exists():
-            self._check_setup(setup)
-            self._load()
-        write_json(self.setup_path, dict(setup))
-        self._file: TextIO = path.open("a", encoding="utf-8")
+            self._check_setup()
+            self._load(revisions)
+        write_json(self.setup_path, self.setup)
 
-    def _check_setup(self, setup: Mapping[str, Any]) -> None:
+    def _check_setup(self) -> None:
         if not self.setup_path.exists():
             raise ConfigError(
                 f"{self.path} exists without {self.setup_path.name}: choose another --output, "
                 "or --fresh to start anew"
             )
         before = json.loads(self.setup_path.read_text(encoding="utf-8"))
-        # Through JSON, so that tuples and lists compare equal.
-        now = json.loads(json.dumps(dict(setup)))
         changed = sorted(
-            name for name in before.keys() | now.keys() if before.get(name) != now.get(name)
+            name
+            for name in before.keys() | self.setup.keys()
+            if before.get(name) != self.setup.get(name)
         )
         if changed:
             was = ", ".join(f"{name}={before.get(name)!r}" for name in changed)
@@ -75,46 +78,34 @@ class Store:
                 "start anew"
             )
 
-    def _load(self) -> None:
-        """Read what is there. A line cut short by a kill is dropped, and so are attempts that
-        ended in a fault: they are made again."""
-        raw = self.path.read_bytes()
-        complete = raw[: raw.rfind(b"\n") + 1]
-        for number, line in enumerate(complete.splitlines(), start=1):
+    def _load(self, revisions: Mapping[str, str]) -> None:
+        """Read what is there. Attempts that ended in a fault are left out: they are made again."""
+        for number, row in self._journal:
             try:
-                row = json.loads(line)
-                key = (row["domain"], row["task_id"], row["trial"])
-                row["fault"], row["revision"]
-            except (ValueError, KeyError, TypeError) as error:
+                key, found, fault = _key(row), row["revision"], row["fault"]
+            except (KeyError, TypeError) as error:
                 raise DataError(f"{self.path}, line {number} is no result: {error!r}") from error
-            revision = self._revisions.get(row["domain"], row["revision"])
-            if row["revision"] != revision:
+            revision = revisions.get(row["domain"], found)
+            if found != revision:
                 raise ConfigError(
-                    f"{self.path} holds results on revision {row['revision']} of {row['domain']}, "
+                    f"{self.path} holds results on revision {found} of {row['domain']}, "
                     f"not {revision}: choose another --output, or --fresh to start anew"
                 )
-            if row["fault"] is None:
+            if fault is None:
                 self.records[key] = row
-        if len(complete) < len(raw):
-            os.truncate(self.path, len(complete))
 
     def add(self, record: dict[str, Any]) -> None:
         """Append a result and hand it to the operating system."""
-        self.records[(record["domain"], record["task_id"], record["trial"])] = record
-        self._file.write(json.dumps(record) + "\n")
-        self._file.flush()
+        self.records[_key(record)] = record
+        self._journal.append(record)
 
     def finish(self, order: Iterable[Key]) -> None:
         """Put the lines in this order (others after them), each attempt once. The same run gives
         the same bytes, however many workers it had and however often it was interrupted."""
-        self.close()
         first = [key for key in order if key in self.records]
         rest = sorted(self.records.keys() - set(first))
-        temporary = self.path.with_name(self.path.name + ".part")
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(self.records[key]) + "\n" for key in [*first, *rest])
-        os.replace(temporary, self.path)
+        self._journal.rewrite(self.records[key] for key in [*first, *rest])
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+
+def _key(row: Mapping[str, Any]) -> Key:
+    return (row["domain"], row["task_id"], row["trial"])

@@ -1,29 +1,33 @@
 """Recording calls of models, and replaying them offline.
 
 A cassette is a file of JSON lines, one for each call: a hash of the request, by which it is found
-again, a short description of the request for people, and what came of it. Requests hold neither
-keys nor addresses (`tau2_gym.completion.wire.Request`), so cassettes hold none. An episode whose
-calls are replayed is the same bit by bit, model failures, tokens and costs included.
+again, a short description of the request for people, and what came of it. An episode whose calls
+are replayed is the same bit by bit, model failures, tokens and costs included. Requests hold neither
+keys nor addresses (`tau2_gym.completion.wire.Request`), and from the text of a failure addresses are
+struck out, so cassettes hold none.
 
-Requests that are alike are answered in the order in which they were recorded. One process at a time
-may write to a cassette.
+What is asked and answered in a call is its `Form`: a chat here, a turn in tokens in
+`agents.backends.recorded`. One cassette may hold both. Requests that are alike are answered in the
+order in which they were recorded. One process at a time may write to a cassette.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from tau2_gym.completion.faults import CallTimeout, ContentFiltered, ContextOverflow
 from tau2_gym.completion.wire import Completion, Request, digest, request_key
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError, one_of
 from tau2_gym.journal import Journal
 
-Ask = Callable[[Request], Awaitable[Completion]]
+T = TypeVar("T")
 
 FAILURES: dict[str, type[RuntimeError]] = {
     "context_overflow": ContextOverflow,
@@ -36,6 +40,8 @@ FAILURES: dict[str, type[RuntimeError]] = {
 PASSING = ("timeout", "infrastructure")
 """Failures of the day: in mode `auto` these calls are made again."""
 
+ADDRESS = re.compile(r"https?://\S*\w|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
+
 
 class Mode(StrEnum):
     """What a cassette does with a call."""
@@ -46,6 +52,25 @@ class Mode(StrEnum):
     """Answer it from the file; a call that is not there is an error."""
     AUTO = "auto"
     """Answer it from the file if it is there, else make it and write it down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form(Generic[T]):
+    """A form of calls.
+
+    Attributes:
+        describe: a request in short: what a reader of a cassette wants to know, and what it takes
+            to say in what two requests differ.
+        name: a described request's answer in words, for the error that it is missing.
+        write: an answer as plain data.
+        read: the answer back from them, after a round trip through JSON; raises what it likes if
+            they are of another form.
+    """
+
+    describe: Callable[[Request], dict[str, Any]]
+    name: Callable[[Mapping[str, Any]], str]
+    write: Callable[[T], Any]
+    read: Callable[[Any], T]
 
 
 class Cassette:
@@ -86,28 +111,45 @@ class Cassette:
         with self._lock:
             self._played.clear()
 
-    async def play(self, request: Request, ask: Ask) -> Completion:
+    async def play(
+        self, request: Request, ask: Callable[[Request], Awaitable[Completion]]
+    ) -> Completion:
+        """`call`, of a chat."""
+        return await self.call(CHAT, request, ask)
+
+    async def call(
+        self, form: Form[T], request: Request, ask: Callable[[Request], Awaitable[T]] | None
+    ) -> T:
         """What came of a request when it was recorded; or, depending on the mode, what comes of it
         now.
 
+        Args:
+            form: of the call.
+            request: decides the answer; plain data, nothing secret.
+            ask: makes the call; None if it cannot be made.
+
         Raises:
-            DataError: mode `replay`, and no such call is left.
+            DataError: no such call is left, and none can be made, in mode `replay` or without
+                `ask`; or what is there has another form.
             RuntimeError: of the kinds in `FAILURES`, and whatever else `ask` raises.
         """
         key = request_key(request)
         recorded = self._next(key)
         if recorded is not None:
-            return _outcome(recorded)
-        if self.mode is Mode.REPLAY:
-            raise DataError(self._missing(key, request))
+            return self._outcome(form, request, recorded)
+        if ask is None or self.mode is Mode.REPLAY:
+            raise DataError(self._missing(key, form, form.describe(request)))
+        row = {"key": key, "request": form.describe(request)}
         try:
-            completion = await ask(request)
+            answer = await ask(request)
         except tuple(FAILURES.values()) as error:
             kind = next(kind for kind, failure in FAILURES.items() if isinstance(error, failure))
-            self._write(key, request, {"failure": kind, "text": str(error)})
-            raise
-        self._write(key, request, {"completion": completion.to_dict()})
-        return completion
+            row |= {"failure": kind, "text": ADDRESS.sub("***", str(error))}
+            self._write(row)
+            # As it will be when it is replayed.
+            raise FAILURES[kind](row["text"]) from error
+        self._write(row | {"answer": form.write(answer)})
+        return answer
 
     def _next(self, key: str) -> dict[str, Any] | None:
         with self._lock:
@@ -118,11 +160,11 @@ class Cassette:
             self._played[key] = number + 1
             return recorded[number]
 
-    def _write(self, key: str, request: Request, outcome: dict[str, Any]) -> None:
-        row = {"key": key, "request": describe(request), **outcome}
+    def _write(self, row: dict[str, Any]) -> None:
+        key = row["key"]
         with self._lock:
             self._journal.append(row)
-            if self.mode is Mode.AUTO and outcome.get("failure") not in PASSING:
+            if self.mode is Mode.AUTO and row.get("failure") not in PASSING:
                 self._calls.setdefault(key, []).append(row)
                 self._played[key] = len(self._calls[key])
 
@@ -131,25 +173,35 @@ class Cassette:
             try:
                 if self.mode is Mode.AUTO and row.get("failure") in PASSING:
                     continue
-                if "completion" in row:
-                    Completion.from_dict(row["completion"])
+                if "failure" not in row:
+                    row["answer"]
                 elif row["failure"] not in FAILURES:
                     raise KeyError(row["failure"])
+                row["request"].keys()
                 self._calls.setdefault(row["key"], []).append(row)
             except (KeyError, TypeError, AttributeError) as error:
                 raise DataError(
                     f"{self.path}, line {number}, is no recorded call: {error!r}"
                 ) from error
 
-    def _missing(self, key: str, request: Request) -> str:
-        wanted = describe(request)
-        what = (
-            f"cassette {self.path} holds no answer to message {wanted['messages'] + 1} of "
-            f"{wanted['model']!r} after {_shortened(wanted['last'])} (seed {wanted['seed']})"
-        )
+    def _outcome(self, form: Form[T], request: Request, row: dict[str, Any]) -> T:
+        if "failure" in row:
+            raise FAILURES[row["failure"]](row["text"])
+        try:
+            return form.read(row["answer"])
+        except Exception as error:
+            what = form.name(form.describe(request))
+            raise DataError(f"cassette {self.path} holds no usable {what}: {error!r}") from error
+
+    def _missing(self, key: str, form: Form[T], wanted: dict[str, Any]) -> str:
+        what = f"cassette {self.path} holds no {form.name(wanted)}"
         if key in self._calls:
             return f"{what}: all {len(self._calls[key])} recorded answers have been played"
-        described = [rows[0]["request"] for rows in self._calls.values()]
+        described = [
+            rows[0]["request"]
+            for rows in self._calls.values()
+            if rows[0]["request"].keys() == wanted.keys()
+        ]
         if not described:
             return what
         nearest = min(described, key=lambda other: len(_differences(wanted, other)))
@@ -157,8 +209,7 @@ class Cassette:
 
 
 def describe(request: Request) -> dict[str, Any]:
-    """A request in short: what a reader of a cassette wants to know, and what it takes to say in
-    what two requests differ."""
+    """A chat in short."""
     messages = request["messages"]
     parts = {"model", "messages", "tools", "seed"}
     return {
@@ -173,6 +224,17 @@ def describe(request: Request) -> dict[str, Any]:
     }
 
 
+def _named(wanted: Mapping[str, Any]) -> str:
+    return (
+        f"answer to message {wanted['messages'] + 1} of {wanted['model']!r} after "
+        f"{_shortened(wanted['last'])} (seed {wanted['seed']})"
+    )
+
+
+CHAT = Form(describe, _named, Completion.to_dict, Completion.from_dict)
+"""A chat of messages with tools, and the model's next message."""
+
+
 def _differences(wanted: dict[str, Any], other: dict[str, Any]) -> list[str]:
     return [name for name in wanted if wanted[name] != other.get(name)]
 
@@ -180,9 +242,3 @@ def _differences(wanted: dict[str, Any], other: dict[str, Any]) -> list[str]:
 def _shortened(message: dict[str, Any], length: int = 120) -> str:
     text = json.dumps(message, ensure_ascii=False)
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def _outcome(row: dict[str, Any]) -> Completion:
-    if "failure" in row:
-        raise FAILURES[row["failure"]](row["text"])
-    return Completion.from_dict(row["completion"])

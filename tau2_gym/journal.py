@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from tau2_gym.errors import DataError
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file so that it is either the old one or the whole new one."""
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)
 
 
 class Journal:
@@ -39,7 +47,7 @@ class Journal:
 
     def append(self, row: Any) -> None:
         """Write a row, in place of a last line that was cut off."""
-        data = json.dumps(row).encode() + b"\n"
+        data = _line(row)
         with self._lock:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b") as file:
@@ -49,6 +57,15 @@ class Journal:
                         file.seek(0)
                         file.truncate(_whole(file.read()))
                 file.write(data)
+
+    def rewrite(self, rows: Iterable[Any]) -> None:
+        """Put these rows in place of all that is there, whole or not at all."""
+        with self._lock:
+            replace_file(self.path, b"".join(map(_line, rows)))
+
+
+def _line(row: Any) -> bytes:
+    return json.dumps(row).encode() + b"\n"
 
 
 def _whole(content: bytes) -> int:

@@ -178,6 +178,17 @@ class Session:
         )
         return self.last
 
+    def cut(self) -> Ledger:
+        """What is paid and taken at the end of an episode that its driver gives up, for want of
+        room in the agent's context for example. Its official reward is 0.
+
+        Raises:
+            RuntimeError: the episode has ended by itself.
+        """
+        if self.episode.done:
+            raise RuntimeError("the episode has ended by itself")
+        return self._accountant.step(self._phi, self._phi, Turn(), ended=True, official=0.0)
+
     def checks(self) -> Checks:
         """The grader's findings now."""
         episode = self.episode

@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import threading
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,6 +69,7 @@ class GenerateServer:
     Attributes:
         requests: the bodies of all requests to `/generate`.
         aborted: the request ids that were to be aborted.
+        failed: how many requests were made to fail, by kind.
         status: HTTP status of `/health`.
         version: name of the weights.
         paths: what can be read from it.
@@ -92,6 +95,7 @@ class GenerateServer:
         self.key = key
         self.requests: list[dict[str, Any]] = []
         self.aborted: list[str] = []
+        self.failed: Counter[str] = Counter()
         self.status = 200
         self.version = "default"
         self.paths: dict[str, Any] = {
@@ -118,6 +122,22 @@ class GenerateServer:
             yield f"http://127.0.0.1:{runner.addresses[0][1]}"
         finally:
             await runner.cleanup()
+
+    @contextmanager
+    def serving(self) -> Iterator[str]:
+        """`running`, on a thread of its own, for clients that block or are other processes."""
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        running = self.running()
+        try:
+            yield asyncio.run_coroutine_threadsafe(running.__aenter__(), loop).result(60)
+            stopping = running.__aexit__(None, None, None)
+            asyncio.run_coroutine_threadsafe(stopping, loop).result(60)
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
+            thread.join()
+            loop.close()
 
     @property
     def _guard(self) -> Any:
@@ -178,11 +198,14 @@ class GenerateServer:
             await asyncio.sleep(self.latency)
             fault = self._chance.random() - self.faults.drop
             if fault < 0:
+                self.failed["drop"] += 1
                 request.transport.abort()
                 return web.Response()
             if fault < self.faults.error:
+                self.failed["error"] += 1
                 return web.json_response({"error": {"message": "out of order"}}, status=500)
             aborts = fault < self.faults.error + self.faults.abort
+            self.failed["abort"] += aborts
             return web.json_response(await self._answer(rid, ids, wanted, aborts))
         finally:
             self._running.discard(rid)

@@ -12,7 +12,7 @@ from zlib import crc32
 from agents.backends.transformers import TransformersBackend
 from agents.sampling import SamplingParams
 from tests.chat_server import Answer
-from tests.tiny_model import tiny_model, tiny_tokenizer, torch
+from tests.tiny_model import taught, tiny_model, tiny_tokenizer
 
 BLOCK = re.compile(r"\n?<tool_call>\n(.*?)\n</tool_call>", re.DOTALL)
 
@@ -30,21 +30,8 @@ CUSTOMER = (
 @cache
 def tiny_customer() -> Any:
     """A copy of the tiny model that has learned to speak as a customer, whatever the prompt."""
-    tokenizer, model = tiny_tokenizer(), deepcopy(tiny_model())
-    start = tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
-    turns = [start + tokenizer.encode(f"{line}<|im_end|>") for line in CUSTOMER]
-    width = max(map(len, turns))
-    ids = torch.full((len(turns), width), tokenizer.pad_token_id)
-    labels = torch.full((len(turns), width), -100)
-    for row, turn in enumerate(turns):
-        ids[row, : len(turn)] = torch.tensor(turn)
-        labels[row, len(start) : len(turn)] = torch.tensor(turn[len(start) :])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
-    for _ in range(120):
-        model(input_ids=ids, labels=labels).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    return model.eval()
+    lines = [("", line) for line in CUSTOMER]
+    return taught(deepcopy(tiny_model()), lines, rounds=120, rate=4e-3)
 
 
 class ModelBrain:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,9 +205,8 @@ def test_keys_never_enter_a_cassette(server: ChatServer, path: Path) -> None:
     content = path.read_text("utf-8")
     assert "no, ***, no" in content
     assert KEY not in content
-    assert "127.0.0.1" not in json.dumps(
-        [json.loads(line)["request"] for line in content.splitlines()]
-    )
+    assert "127.0.0.1" not in content
+    assert "answered with status 500" in content
 
 
 def test_modes_and_files(path: Path) -> None:

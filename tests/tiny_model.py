@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -162,20 +163,60 @@ def tiny_model() -> Any:
         pad_token_id=tokenizer.pad_token_id,
     )
     model = transformers.Qwen3ForCausalLM(config)
-    start = tokenizer.encode("<|im_end|>\n<|im_start|>assistant\n")
-    turns = [start + tokenizer.encode(f"{line}<|im_end|>") for line in LINES]
+    return taught(model, [("", line) for line in LINES], rounds=70, rate=1e-2)
+
+
+def taught(model: Any, lines: Sequence[tuple[str, str]], rounds: int, rate: float) -> Any:
+    """The model when it has learned what to say as the assistant.
+
+    Args:
+        model: is trained in place.
+        lines: how the turn before ends, empty if that does not matter, and what is to be said.
+        rounds, rate: how often all lines are learned, and how fast.
+    """
+    tokenizer = tiny_tokenizer()
+    starts = [
+        tokenizer.encode(f"{before}<|im_end|>\n<|im_start|>assistant\n") for before, _ in lines
+    ]
+    turns = [
+        start + tokenizer.encode(f"{line}<|im_end|>")
+        for start, (_, line) in zip(starts, lines, strict=True)
+    ]
     width = max(map(len, turns))
     ids = torch.full((len(turns), width), tokenizer.pad_token_id)
     labels = torch.full((len(turns), width), -100)
-    for row, turn in enumerate(turns):
+    for row, (start, turn) in enumerate(zip(starts, turns, strict=True)):
         ids[row, : len(turn)] = torch.tensor(turn)
         labels[row, len(start) : len(turn)] = torch.tensor(turn[len(start) :])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(70):
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate)
+    for _ in range(rounds):
         model(input_ids=ids, labels=labels).loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     return model.eval()
+
+
+DONE = "That is all done. Is there anything else I can help you with?"
+CLERK = (
+    (
+        "task as completed.",
+        '<tool_call>\n{"name": "update_task_status", "arguments": '
+        '{"task_id": "task_2", "status": "completed"}}\n</tool_call>',
+    ),
+    (
+        "for user_1.",
+        '<tool_call>\n{"name": "create_task", "arguments": '
+        '{"user_id": "user_1", "title": "Important Meeting"}}\n</tool_call>',
+    ),
+    *((f'"status": "{status}"}}\n</tool_response>', DONE) for status in ("pending", "completed")),
+)
+"""What a clerk of the domain `mock` says and does."""
+
+
+@cache
+def tiny_clerk() -> Any:
+    """A copy of the tiny model that solves some tasks of the domain `mock`, and not others."""
+    return taught(deepcopy(tiny_model()), CLERK, rounds=150, rate=4e-3)
 
 
 @cache

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -33,6 +34,13 @@ TRANSIENT = (408, 429)
 REMEMBERED = 100_000
 """How many episodes' servers are remembered."""
 
+POLL = 0.5
+"""Seconds between looks whether a server has started."""
+
+
+class NotReady(ConfigError):
+    """A server has not started in time."""
+
 
 class SGLangBackend:
     """One or several SGLang servers that serve the same model, or a router before them.
@@ -43,6 +51,7 @@ class SGLangBackend:
         model: the model they must serve, by the name or path that they were started with; None
             takes any.
         context_length: tokens; by default what the servers say.
+        startup: seconds to wait for a server that is starting, as it says by answering HTTP 503.
         timeout: seconds for one request.
         attempts: how often a request is made before it is given up.
         backoff: seconds before the second attempt, at most; doubles with each further one, up to a
@@ -59,6 +68,7 @@ class SGLangBackend:
         *,
         model: str | None = None,
         context_length: int | None = None,
+        startup: float = 60.0,
         timeout: float = 600.0,
         attempts: int = 8,
         backoff: float = 0.5,
@@ -80,6 +90,7 @@ class SGLangBackend:
         if not self.urls:
             raise ConfigError("the sglang backend needs the address of a server")
         self.model = model
+        self.startup = startup
         self.timeout = timeout
         self.attempts = attempts
         self.backoff = backoff
@@ -93,15 +104,16 @@ class SGLangBackend:
         self._next = itertools.count()
 
     async def ready(self) -> int:
-        """Ask every server whether it is up, what it serves and how long its context is.
+        """Ask every server whether it is up, what it serves and how long its context is. Waits for
+        servers that are starting.
 
         Raises:
-            ConfigError: one cannot be reached, is not ready, or serves another model.
+            ConfigError: one cannot be reached, is not ready in time, or serves another model.
         """
         if self._ready is None:
             async with self._checking:
                 if self._ready is None:
-                    found = [await self._check(url) for url in self.urls]
+                    found = [await self._started(url) for url in self.urls]
                     self._ready = self.context_length or min(found)
         return self._ready
 
@@ -138,6 +150,18 @@ class SGLangBackend:
         self._session = None
         self._checking = asyncio.Lock()  # The old one may belong to an event loop that has ended.
 
+    async def _started(self, url: str) -> int:
+        """Make sure of one server when it has started. Where nothing listens nothing is waited for:
+        that is rather a wrong address."""
+        deadline = time.monotonic() + self.startup
+        while True:
+            try:
+                return await self._check(url)
+            except NotReady:
+                if time.monotonic() + POLL > deadline:
+                    raise
+            await asyncio.sleep(POLL)
+
     async def _check(self, url: str) -> int:
         """Make sure of one server, and give its context length."""
         await self._get(url, "/health")
@@ -172,7 +196,9 @@ class SGLangBackend:
             if status != 404:
                 break
         if status == 503:
-            raise ConfigError(f"the server at {url} is not ready yet (HTTP 503 from {path})")
+            raise NotReady(
+                f"the server at {url} is not ready after {self.startup:g} s (HTTP 503 from {path})"
+            )
         if status in (401, 403):
             raise ConfigError(f"the server at {url} wants another API key (HTTP {status})")
         raise ConfigError(

@@ -25,7 +25,7 @@ from tau2_gym.domains.instruction import AGENT_INSTRUCTION
 from tau2_gym.domains.overlay import BaseDatabase
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
-from tau2_gym.domains.telecom import default_vpn_details, repeatable_charge
+from tau2_gym.domains.telecom import default_vpn_details, laid_out, repeatable_charge
 from tau2_gym.domains.toolkit import Toolkit, bind
 from tau2_gym.domains.world import Side, Sides
 from tau2_gym.errors import DataError
@@ -116,13 +116,11 @@ def load(name: str, data_dir: str | None) -> Domain:
 
 def _policies(name: str, folder: DataFolder) -> tuple[str, str | None]:
     if name == "telecom":
-        manual = folder.text("tech_support_manual").rstrip("\n")
-        policy, solo = (
-            f"<main_policy>\n{folder.text(stem).rstrip(chr(10))}\n</main_policy>\n"
-            f"<tech_support_policy>\n{manual}\n</tech_support_policy>"
-            for stem in ("main_policy", "main_policy_solo")
+        main, solo, manual = (
+            folder.text(stem).rstrip("\n")
+            for stem in ("main_policy", "main_policy_solo", "tech_support_manual")
         )
-        return policy, solo
+        return laid_out(main, manual), laid_out(solo, manual)
     if name == "mock":
         return folder.text("policy"), folder.text("policy_solo")
     policy = folder.text("policy")

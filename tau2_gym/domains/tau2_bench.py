@@ -20,7 +20,7 @@ from tau2_gym.domains.data import DataFolder
 from tau2_gym.domains.overlay import BaseDatabase
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
-from tau2_gym.domains.telecom import default_vpn_details, repeatable_charge
+from tau2_gym.domains.telecom import default_vpn_details, laid_out, repeatable_charge
 from tau2_gym.domains.toolkit import bind
 from tau2_gym.domains.world import Side, Sides
 from tau2_gym.errors import ConfigError, DataError
@@ -101,13 +101,10 @@ def _version() -> str:
 
 def _policies(name: str, folder: DataFolder) -> tuple[str, str | None]:
     if name == "telecom":
-        manual = folder.text("tech_support_manual")
-        policy, solo = (
-            f"<main_policy>\n{folder.text(stem)}\n</main_policy>\n"
-            f"<tech_support_policy>\n{manual}\n</tech_support_policy>"
-            for stem in ("main_policy", "main_policy_solo")
+        main, solo, manual = (
+            folder.text(stem) for stem in ("main_policy", "main_policy_solo", "tech_support_manual")
         )
-        return policy, solo
+        return laid_out(main, manual), laid_out(solo, manual)
     return folder.text("policy"), folder.text("policy_solo") if name == "mock" else None
 
 

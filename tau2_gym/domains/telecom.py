@@ -1,4 +1,5 @@
-"""What both sources of the telecom domain need changed in its tools."""
+"""What both sources of the telecom domain share: how its policy is laid out, and what its tools need
+changed."""
 
 from __future__ import annotations
 
@@ -7,6 +8,14 @@ from types import FunctionType
 from typing import Any
 
 from tau2_gym.domains.toolkit import rebind
+
+
+def laid_out(policy: str, manual: str) -> str:
+    """The policy as agents are given it: its main part and the manual of technical support."""
+    return (
+        f"<main_policy>\n{policy}\n</main_policy>\n"
+        f"<tech_support_policy>\n{manual}\n</tech_support_policy>"
+    )
 
 
 class BillIds:

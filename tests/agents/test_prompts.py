@@ -75,5 +75,7 @@ def test_compact_keeps_every_amount_of_the_policy(name: str) -> None:
 
 
 def test_unknown_prompt() -> None:
-    with pytest.raises(ConfigError, match="unknown prompt 'short'; allowed: compact, official"):
+    with pytest.raises(
+        ConfigError, match="unknown prompt 'short'; allowed: bare, compact, official"
+    ):
         make_prompt("short")

@@ -119,6 +119,9 @@ def test_each_fault_is_put_down_to_who_is_to_blame(agent: Any, user: Any, fault:
     assert record.fault == fault
     assert record.official_reward is None
     assert str(getattr(agent, "error", getattr(user, "error", ""))) in record.error
+    # What was said until then is kept: the user's greeting, or the agent's.
+    assert record.messages
+    assert record.messages[0]["role"] == "assistant"
 
 
 def test_a_wrong_setup_stops_the_run_with_one_error(caplog: pytest.LogCaptureFixture) -> None:

@@ -28,7 +28,6 @@ def path(tmp_path: Path) -> Path:
 def test_results_are_there_again(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
-    store.close()
     assert Store(path, SETUP, REVISIONS).records == {("retail", "1", 0): row("1")}
 
 
@@ -36,19 +35,16 @@ def test_a_line_cut_short_is_dropped_and_the_rest_kept(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
     store.add(row("2"))
-    store.close()
     path.write_bytes(path.read_bytes()[:-10])
     again = Store(path, SETUP, REVISIONS)
     assert set(again.records) == {("retail", "1", 0)}
     again.add(row("2"))
-    again.close()
     assert len(path.read_text().splitlines()) == 2
 
 
 def test_attempts_that_ended_in_a_fault_are_played_again(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1", fault="infrastructure"))
-    store.close()
     assert Store(path, SETUP, REVISIONS).records == {}
 
 
@@ -62,15 +58,18 @@ def test_finishing_orders_the_lines_and_keeps_one_an_attempt(path: Path) -> None
 
 
 def test_another_setup_is_refused_naming_what_differs(path: Path) -> None:
-    Store(path, SETUP, REVISIONS).close()
-    with pytest.raises(ConfigError, match="seed=0"):
-        Store(path, {**SETUP, "seed": 1}, REVISIONS)
+    changed = {**SETUP, "seed": 1}
+    Store(path, SETUP, REVISIONS)
+    store = Store(path, changed, REVISIONS)  # There are no results yet.
+    store.add(row("1"))
+    assert Store(path, changed, REVISIONS).setup["nested"] == {"a": [1, 2]}
+    with pytest.raises(ConfigError, match="seed=1"):
+        Store(path, SETUP, REVISIONS)
 
 
 def test_another_revision_is_refused(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
-    store.close()
     with pytest.raises(ConfigError, match="revision abc of retail"):
         Store(path, SETUP, {"retail": "xyz"})
 
@@ -78,12 +77,11 @@ def test_another_revision_is_refused(path: Path) -> None:
 def test_fresh_starts_anew(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
-    store.close()
     assert Store(path, {**SETUP, "seed": 1}, REVISIONS, fresh=True).records == {}
 
 
 def test_a_file_of_something_else_is_refused(path: Path) -> None:
-    Store(path, SETUP, REVISIONS).close()
+    Store(path, SETUP, REVISIONS)
     path.write_text('{"hello": 1}\n')
     with pytest.raises(DataError, match="line 1 is no result"):
         Store(path, SETUP, REVISIONS)

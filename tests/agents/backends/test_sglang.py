@@ -288,7 +288,19 @@ def test_no_server() -> None:
 def test_not_ready() -> None:
     made = server()
     made.status = 503
-    assert "is not ready yet (HTTP 503 from /health)" in refusal(made)
+    said = refusal(made, startup=0.1)
+    assert said.endswith("is not ready after 0.1 s (HTTP 503 from /health)")
+
+
+def test_a_server_that_is_starting_is_waited_for() -> None:
+    made = server(context=9)
+    made.status = 503
+
+    async def start(backend: SGLangBackend) -> int:
+        asyncio.get_running_loop().call_later(0.2, setattr, made, "status", 200)
+        return await backend.ready()
+
+    assert asked(made, start) == 9
 
 
 def test_older_servers_and_routers_know_another_path() -> None:

@@ -204,9 +204,11 @@ def test_loading(tmp_path: Any) -> None:
     loaded = TransformersBackend.load(checkpoint(tmp_path), device="cpu", dtype="float32")
     assert isinstance(loaded, GenerationBackend)
     request = [(ids("Hi"), SamplingParams(max_new_tokens=8, temperature=0, stop=("!",)))]
-    assert generated(loaded, request) == generated(
-        TransformersBackend(tiny_model(), tiny_tokenizer()), request
-    )
+    (found,) = generated(loaded, request)
+    (made,) = generated(TransformersBackend(tiny_model(), tiny_tokenizer()), request)
+    assert found.ids == made.ids
+    # The weights lie elsewhere in memory, which changes the order of additions.
+    assert found.logprobs == pytest.approx(made.logprobs, abs=1e-5)
     with pytest.raises(ConfigError, match="no model can be loaded from") as refused:
         TransformersBackend.load(str(tmp_path / "missing"))
     assert "\n" not in str(refused.value)
