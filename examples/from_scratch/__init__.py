@@ -1,0 +1,1 @@
+"""A small model learns telecom from nothing: demonstrations, rejection fine-tuning, GRPO."""

@@ -1,0 +1,249 @@
+"""The stages, each a function from one model to the next. A stage that is done is not done again."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from agents import make_agent
+from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
+from agents.rollout import Player, rollout
+from benchmarks.metrics import estimate, pass_at_k, pass_hat_k
+from benchmarks.store import write_json
+from examples.from_scratch.model import flat, make_model, make_tokenizer, save
+from examples.from_scratch.plan import Arm, Plan, TaskSets, task_sets
+from tau2_gym.users import make_user
+from trainers.config import (
+    Algorithm,
+    Environment,
+    Evaluation,
+    GRPOConfig,
+    Hardware,
+    Optimizer,
+    Rollout,
+    Run,
+    SFTConfig,
+    Tasks,
+)
+from trainers.dataset import write_rows
+from trainers.rows import RowMaker, make_rows
+from trainers.selection import Rules, choose, dedupe
+
+CPU = Hardware(
+    dtype="fp32",
+    attention="sdpa",
+    gradient_checkpointing=False,
+    micro_batch=16,
+    micro_tokens=None,
+)
+
+
+@dataclass
+class Pipeline:
+    """A run from nothing to the end.
+
+    Attributes:
+        folder: where all of it is kept.
+        seed: decides everything random.
+        plan: budgets.
+        console: where progress goes.
+    """
+
+    folder: Path
+    seed: int
+    plan: Plan
+    console: Console
+
+    @cached_property
+    def tasks(self) -> TaskSets:
+        """Which tasks are for what."""
+        return task_sets(self.plan, self.seed)
+
+    def start(self) -> Path:
+        """A tokenizer made of demonstrations, and a model of random weights."""
+        folder = self.folder / "start"
+        if not (folder / "config.json").exists():
+            plan = self.plan
+            # What customers say and databases hold, from more tasks than are shown to the model.
+            records = self._show(dict.fromkeys((*self.tasks.demonstrations, *self.tasks.practice)))
+            tokenizer = make_tokenizer([flat(r.messages) for r in records], plan.vocabulary)
+            model = make_model(
+                tokenizer, self.seed, width=plan.width, layers=plan.layers, context=plan.context
+            )
+            save(folder, tokenizer, model)
+        return folder
+
+    def sft(self, model: Path) -> Path:
+        """Fine-tune on demonstrations by the `workflow` agent."""
+        plan, folder = self.plan, self.folder / "sft"
+        if not (folder / "model").exists():
+            data = self._rows("sft", self._show(self.tasks.demonstrations), Rules())
+            self._fine_tune(model, data, folder, plan.sft_steps, plan.sft_lr)
+        return folder / "model"
+
+    def rft(self, model: Path) -> Path:
+        """Fine-tune on the model's own successes at training tasks, beside the demonstrations."""
+        plan, folder = self.plan, self.folder / "rft"
+        if not (folder / "model").exists():
+            attempts = self._attempts(self.tasks.practice, plan.rft_samples, "rft")
+            with self._timed("rft sampling"):
+                played = self._play(model, attempts, 1.0)
+            shown = self._show(self.tasks.demonstrations)
+            data = self._rows("rft", [*played, *shown], Rules(best_partial=None))
+            self._fine_tune(model, data, folder, plan.rft_steps, plan.rft_lr)
+        return folder / "model"
+
+    def grpo(self, model: Path, arm: Arm, name: str) -> Path:
+        """Train with GRPO."""
+        folder = self.folder / name
+        if not (folder / "model").exists():
+            from trainers.local import grpo
+
+            with self._timed(name):
+                grpo.train(self.grpo_config(model, arm, folder), self.console)
+        return folder / "model"
+
+    def grpo_config(self, model: Path, arm: Arm, folder: Path) -> GRPOConfig:
+        """The settings of GRPO."""
+        plan = self.plan
+        return GRPOConfig(
+            model=str(model),
+            tasks=Tasks(domains=("telecom",), only=self.tasks.practice),
+            environment=Environment(prompt="bare", reward=arm.reward),
+            rollout=Rollout(
+                tasks=plan.grpo_tasks,
+                samples=plan.grpo_samples,
+                max_new_tokens=64,
+                context=plan.context,
+                concurrency=120,
+            ),
+            # One machine samples and trains in the same arithmetic: there is nothing to correct.
+            algorithm=Algorithm(credit=arm.credit, correction="off"),  # type: ignore[arg-type]
+            optimizer=Optimizer(lr=plan.grpo_lr, warmup=0.05, weight_decay=0.0),
+            hardware=CPU,
+            evaluation=Evaluation(only=self.tasks.dev, every=10, samples=4, temperature=1.0),
+            run=Run(output=folder, seed=self.seed, steps=plan.grpo_steps, save_every=10, keep=1),
+        )
+
+    def evaluate(self, model: Path, name: str) -> dict[str, Any]:
+        """Pass@k on the test tasks, sampled and greedy, with 95 % intervals over tasks."""
+        file = self.folder / "evaluations" / f"{name}.json"
+        if file.exists():
+            found: dict[str, Any] = json.loads(file.read_text())
+            return found
+        with self._timed(f"{name} evaluation"):
+            attempts = self._attempts(self.tasks.test, self.plan.evaluations, "test")
+            sampled = self._play(model, attempts, 1.0)
+            greedy = self._play(model, self._attempts(self.tasks.test, 1, "test"), 0.0)
+        found = {"model": name, "sampled": scores(sampled), "greedy": scores(greedy)}
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, found)
+        self.console.print(f"{name}: {_percent(found)}", highlight=False)
+        return found
+
+    def _show(self, tasks: Sequence[str] | dict[str, None]) -> list[Record]:
+        """Tasks solved by the `workflow` agent."""
+        player = Player(make_agent("workflow"), make_user("scripted"))
+        attempts = self._attempts(list(tasks), 1, "demonstrations")
+
+        async def collect() -> list[Record]:
+            return [record async for record in rollout(player.play, attempts, 64)]
+
+        return sorted(asyncio.run(collect()), key=lambda record: record.task_id)
+
+    def _attempts(self, tasks: Sequence[str], samples: int, purpose: str) -> list[Attempt]:
+        return [
+            Attempt("telecom", task, trial, attempt_seed(self.seed, purpose, task, trial))
+            for task in tasks
+            for trial in range(samples)
+        ]
+
+    def _play(self, model: Path, attempts: Sequence[Attempt], temperature: float) -> list[Record]:
+        from trainers.local.play import play
+
+        arm = Arm("", "sparse", "trajectory")
+        return play(self.grpo_config(model, arm, self.folder), attempts, temperature)
+
+    def _rows(self, name: str, records: Sequence[Record], rules: Rules) -> Path:
+        from trainers.local.learner import load_tokenizer
+
+        plan = self.plan
+        tokenizer = load_tokenizer(str(self.folder / "start"))
+        maker = RowMaker(tokenizer, prompt="bare", context=plan.context, agent=name)
+        kept = choose([record.to_dict() for record in records], rules)
+        rows, refused = make_rows(maker, kept)
+        rows = dedupe(rows)
+        folder = self.folder / "data" / name
+        card = {"attempts": len(records), "rows": len(rows), "refused": len(refused)}
+        write_rows(folder, rows, card)
+        self.console.print(f"{name}: {len(rows)} rows of {len(records)} attempts", highlight=False)
+        return folder
+
+    def _fine_tune(self, model: Path, data: Path, folder: Path, steps: int, lr: float) -> None:
+        from trainers.local import sft
+
+        config = SFTConfig(
+            model=str(model),
+            data=data,
+            context=self.plan.context,
+            batch=self.plan.sft_batch,
+            optimizer=Optimizer(lr=lr, schedule="cosine", warmup=0.05),
+            hardware=CPU,
+            run=Run(output=folder, seed=self.seed, steps=steps, save_every=100, keep=1),
+        )
+        with self._timed(folder.name):
+            sft.train(config, self.console)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        file = self.folder / "seconds.json"
+        seconds = json.loads(file.read_text()) if file.exists() else {}
+        seconds[name] = round(time.perf_counter() - begun, 1)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_json(file, seconds)
+
+
+def scores(records: Sequence[Record]) -> dict[str, Any]:
+    """pass@1, pass@4 and pass^4 with intervals, by family too, and means of partial score and turns."""
+    tasks: dict[str, list[bool]] = {}
+    for record in records:
+        tasks.setdefault(record.task_id, []).append((record.official_reward or 0.0) >= SUCCESS)
+    found: dict[str, Any] = {"attempts": len(records)}
+    for name, metric, k in (
+        ("pass@1", pass_at_k, 1),
+        ("pass@4", pass_at_k, 4),
+        ("pass^4", pass_hat_k, 4),
+    ):
+        values = [metric(len(solved), sum(solved), k) for solved in tasks.values()]
+        found[name] = estimate({"telecom": values}).to_dict()
+    families: dict[str, list[float]] = {}
+    for task, solved in tasks.items():
+        families.setdefault(task.partition("]")[0].strip("["), []).append(sum(solved) / len(solved))
+    found["families"] = {name: sum(values) / len(values) for name, values in families.items()}
+    found["partial"] = sum(record.partial_score for record in records) / len(records)
+    found["turns"] = sum(record.num_turns for record in records) / len(records)
+    return found
+
+
+def _percent(found: dict[str, Any]) -> str:
+    one, four = found["sampled"]["pass@1"], found["sampled"]["pass@4"]
+    parts = [f"pass@1 {_value(one)}", f"pass@4 {_value(four)}"]
+    return ", ".join([*parts, f"greedy {_value(found['greedy']['pass@1'])}"])
+
+
+def _value(estimated: dict[str, float | None]) -> str:
+    if estimated["value"] is None:
+        return "–"
+    low, high = estimated["low"] or 0.0, estimated["high"] or 0.0
+    return f"{100 * estimated['value']:.1f} ({100 * low:.1f}–{100 * high:.1f})"

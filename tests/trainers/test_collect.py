@@ -1,0 +1,112 @@
+"""Attempts are collected as they are for a benchmark, from training tasks only."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agents.attempts import attempt_seed
+from tau2_gym.domains.base import get_domain
+from trainers.collect import app
+
+ROOT = Path(__file__).resolve().parents[2]
+TASKS = get_domain("telecom").task_ids("train")
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "attempts.jsonl").read_text().splitlines()]
+
+
+def test_attempts_are_those_of_the_benchmark(tmp_path: Path) -> None:
+    from benchmarks.passk import app as passk
+
+    options = ["--domains", "telecom", "--num-samples", "2", "--workers", "1", "--seed", "5"]
+    ids = ",".join(TASKS[:3])
+    result = run(*options, "--task-ids", ids, "-o", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "6 of 6 attempts solved their task, 0 faults; 3 of 3 tasks solved" in result.output
+    file = tmp_path / "passk.jsonl"
+    played = CliRunner().invoke(
+        passk, [*options, "--agent", "workflow", "--task-ids", ids, "--output", str(file)]
+    )
+    assert played.exit_code == 0, played.output
+    assert (tmp_path / "attempts.jsonl").read_bytes() == file.read_bytes()
+    assert rows(tmp_path)[1]["seed"] == attempt_seed(5, "telecom", TASKS[0], 1)
+
+
+def test_a_killed_collection_goes_on_and_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    options = ["--domains", "telecom", "--num-samples", "2", "--seed", "3"]
+    options += ["--task-ids", ",".join(TASKS[:40])]
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    command = [sys.executable, "-m", "trainers.collect", *options, "-o", str(killed)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    file, deadline = killed / "attempts.jsonl", time.monotonic() + 60
+    while not file.exists() or file.read_bytes().count(b"\n") < 3:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = file.read_bytes().count(b"\n")
+    assert 3 <= kept < 80
+    again = run(*options, "-o", str(killed))
+    assert again.exit_code == 0, again.output
+    assert f"{kept} attempts are already in" in again.output.replace("\n", " ")
+    assert run(*options, "-o", str(whole)).exit_code == 0
+    assert file.read_bytes() == (whole / "attempts.jsonl").read_bytes()
+    assert len(rows(killed)) == 80
+
+
+def test_another_setup_is_not_mixed_in(tmp_path: Path) -> None:
+    options = ["--domains", "telecom", "--task-ids", TASKS[0], "--num-samples", "1"]
+    assert run(*options, "-o", str(tmp_path)).exit_code == 0
+    refused = run(*options, "--seed", "1", "-o", str(tmp_path))
+    assert refused.exit_code == 2
+    assert "holds results with seed=0" in refused.output
+    assert run(*options, "--seed", "1", "--fresh", "-o", str(tmp_path)).exit_code == 0
+
+
+def test_the_pool_is_announced(tmp_path: Path) -> None:
+    domain = get_domain("telecom")
+    base = set(domain.task_ids("base"))
+    task = next(task for task in domain.tasks if task not in base)
+    result = run(
+        "--domains", "telecom", "--task-ids", task, "--num-samples", "1", "-o", str(tmp_path)
+    )
+    assert result.exit_code == 0, result.output
+    assert "1 tasks of telecom outside base" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--split", "test"], "split 'test' holds test tasks"),
+        (["--domains", "retail", "--task-ids", "5"], "task '5' of retail must not be trained on"),
+        (["--agent", "nobody"], "unknown agent 'nobody'"),
+        (["--model", "some/model"], "agent 'workflow' takes no --model"),
+        (["--agent", "sglang"], "agent 'sglang' needs a model"),
+        (["--user", "litellm"], "needs its name: give it with --user-model"),
+        (["--agent", "sglang", "--temperature", "-1"], "temperature must be at least 0"),
+        (["--domains", "airline", "--pool"], "no task of airline lies outside base"),
+    ],
+)
+def test_wrong_options_end_with_one_sentence(
+    tmp_path: Path, options: list[str], sentence: str
+) -> None:
+    result = run(*options, "-o", str(tmp_path / "out"))
+    assert result.exit_code == 2
+    assert sentence in " ".join(result.output.split())
+    assert not (tmp_path / "out").exists()

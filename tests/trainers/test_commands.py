@@ -1,0 +1,192 @@
+"""The command lines: what they print, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tau2_gym.errors import ConfigError
+from tests.tiny_model import tiny_tokenizer
+from trainers import grpo, sft
+from trainers.cluster.launch import ROOT, Launch
+from trainers.config import GRPOConfig
+
+RECIPES = ROOT / "trainers" / "recipes"
+ROW = {
+    "messages": [
+        {"role": "system", "content": "Help."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hello."},
+    ]
+}
+
+
+@pytest.fixture(autouse=True)
+def everything_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.command._absent", lambda packages: [])
+
+
+def run_grpo(*arguments: str) -> Result:
+    return CliRunner().invoke(grpo.app, ["--config", str(RECIPES / "tau2_grpo.yaml"), *arguments])
+
+
+def run_sft(*arguments: str) -> Result:
+    return CliRunner().invoke(sft.app, ["--config", str(RECIPES / "tau2_sft.yaml"), *arguments])
+
+
+def command(result: Result) -> list[str]:
+    """The last line of a printed script, which goes on over several."""
+    return shlex.split(result.stdout.split("\n", 3)[3].replace("\\\n", ""))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    file = tmp_path / "data.jsonl"
+    file.write_text((json.dumps(ROW) + "\n") * 16)
+    return file
+
+
+@pytest.fixture
+def tokenizer(tmp_path: Path) -> str:
+    """A folder that passes for a model as long as nobody loads its weights."""
+    folder = tmp_path / "model"
+    tiny_tokenizer("instruct").save_pretrained(folder)
+    (folder / "config.json").write_text("{}")
+    return str(folder)
+
+
+def test_a_dry_run_of_grpo_prints_a_script_that_a_shell_can_read(tmp_path: Path) -> None:
+    output = tmp_path / "a run"
+    result = run_grpo(
+        "--dry-run", "--model", "runs/none", "--credit", "turn", "--steps", "3", "--seed", "7",
+        "--output", str(output), "--set", "optimizer.lr=2e-6", "--user-model", "openai/other",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    change, make, echo, _ = result.stdout.split("\n", 3)
+    assert shlex.split(change) == ["cd", str(ROOT)]
+    assert shlex.split(make) == ["mkdir", "-p", str(output)]
+    _, settings, _, path = shlex.split(echo)
+    config = GRPOConfig.model_validate_json(settings)
+    assert (config.algorithm.credit, config.run.steps, config.run.seed) == ("turn", 3, 7)
+    assert (config.optimizer.lr, config.environment.user_model) == (2e-6, "openai/other")
+    words = command(result)
+    assert words[:2] == ["env", f"TAU2_GYM_TRAINING={path}"]
+    assert words[3:5] == ["-m", "trainers.cluster.main"]
+    assert words[words.index("--actor.adam.lr") + 1] == "2e-06"
+    assert not output.exists()
+
+
+def test_a_ray_job_is_submitted_with_this_repository() -> None:
+    result = run_grpo("--dry-run", "--config", str(RECIPES / "hardware" / "2x8gpu.yaml"))
+    assert result.exit_code == 0, result.output
+    words = command(result)
+    assert words[:5] == ["ray", "job", "submit", "--address", "http://127.0.0.1:8265"]
+    assert words[5:8] == ["--working-dir", str(ROOT), "--"]
+    assert words[words.index("--train.agent_func_path") + 1] == "trainers/agent_func.py"
+    assert words[words.index("--vllm.num_engines") + 1] == "16"
+
+
+def test_a_dry_run_of_sft_prints_deepspeeds_command(data: Path) -> None:
+    result = run_sft("--dry-run", "--data", str(data))
+    assert result.exit_code == 0, result.output
+    words = command(result)
+    assert words[:5] == ["deepspeed", "--num_gpus", "8", "--module", "openrlhf.cli.train_sft"]
+    assert words[words.index("--data.dataset") + 1] == str(data)
+
+
+def test_rows_of_other_makers_are_written_out(tmp_path: Path) -> None:
+    file = tmp_path / "data.jsonl"
+    file.write_text((json.dumps({"prompt": ROW["messages"]}) + "\n") * 16)
+    result = run_sft("--dry-run", "--data", str(file), "--output", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    copy = tmp_path / "run" / "rows.jsonl"
+    assert str(copy) in result.stdout
+    assert json.loads(copy.read_text().splitlines()[0]) == ROW
+
+
+def test_a_dry_run_of_the_local_backend_prints_its_settings() -> None:
+    result = run_grpo("--dry-run", "--backend", "local")
+    assert result.exit_code == 0, result.output
+    assert "trajectory" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--model", "runs/none"], "there is no model folder runs/none"),
+        (["--model", "./none"], "there is no model folder ./none"),
+        (["--dry-run", "--backend", "none"], "unknown backend 'none'"),
+        (["--dry-run", "--set", "rollout.samples=1"], "rollout.samples: Input should be greater"),
+        (["--dry-run", "--set", "rollout.none=1"], "rollout.none"),
+        (["--dry-run", "--set", "nonsense"], "section.name=value"),
+        (["--dry-run", "--set", "tasks.split=test"], "holds test tasks"),
+        (["--dry-run", "--domains", "none"], "none"),
+        (["--dry-run", "--config", "none.yaml"], "no recipe can be read from none.yaml"),
+    ],
+)
+def test_wrong_settings_of_grpo_are_one_sentence(arguments: list[str], says: str) -> None:
+    backend = [] if "--backend" in arguments else ["--backend", "local"]
+    result = run_grpo(*backend, *arguments)
+    assert result.exit_code == 2, result.output
+    assert says in result.output
+    assert result.output.count("error:") == 1
+    assert "Traceback" not in result.output
+
+
+def test_a_prompt_that_leaves_no_room_is_refused(tokenizer: str, tmp_path: Path) -> None:
+    result = run_grpo(
+        "--backend", "local", "--model", tokenizer, "--output", str(tmp_path / "run"),
+        "--set", "rollout.context=5000",
+    )  # fmt: skip
+    assert result.exit_code == 2, result.output
+    assert "the prompt in airline has" in result.output
+
+
+def test_rows_that_do_not_fit_are_refused(data: Path, tokenizer: str, tmp_path: Path) -> None:
+    result = run_sft(
+        "--backend", "local", "--model", tokenizer, "--data", str(data),
+        "--output", str(tmp_path / "run"), "--set", "context=16",
+    )  # fmt: skip
+    assert result.exit_code == 2, result.output
+    assert "row 1 has" in result.output
+
+
+def test_no_rows_and_rows_of_test_tasks_are_refused(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("")
+    assert run_sft("--dry-run", "--data", str(empty)).exit_code == 2
+    test = tmp_path / "test.jsonl"
+    test.write_text(json.dumps({**ROW, "domain": "retail", "task_id": "0", "split": "test"}) + "\n")
+    result = run_sft("--dry-run", "--data", str(test))
+    assert result.exit_code == 2
+    assert "test task" in result.output
+
+
+def test_a_backend_that_cannot_run_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.command._absent", lambda packages: list(packages)[:1])
+    result = run_grpo("--backend", "openrlhf")
+    assert result.exit_code == 2
+    assert "backend 'openrlhf' needs openrlhf" in result.output
+
+
+def test_another_run_is_not_gone_on_with(tokenizer: str, tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    (output / "checkpoints").mkdir(parents=True)
+    (output / "config.json").write_text(json.dumps({"optimizer": {"lr": 1.0}}))
+    result = run_grpo("--backend", "local", "--model", tokenizer, "--output", str(output))
+    assert result.exit_code == 2
+    assert "checkpoints of a run with other settings" in result.output
+
+
+def test_a_launch_leaves_its_settings_and_tells_of_failure(tmp_path: Path) -> None:
+    output = tmp_path / "run"
+    Launch({"a": 1}, output, ("sh", "-c", f"test -e {output}/config.json")).run()
+    assert json.loads((output / "config.json").read_text()) == {"a": 1}
+    with pytest.raises(RuntimeError, match="sh ended with exit code 3"):
+        Launch({"a": 1}, output, ("sh", "-c", "exit 3")).run()
+    with pytest.raises(ConfigError, match="none-such is not installed"):
+        Launch({"a": 1}, output, ("none-such",)).run()

@@ -1,0 +1,88 @@
+"""Which attempts are kept, told on attempts that are nothing but scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from tau2_gym.errors import ConfigError
+from trainers.selection import Rules, balanced, choose, dedupe
+
+
+def attempt(task: str, trial: int, reward: float | None, partial: float, **more: Any) -> Any:
+    base = {"domain": "retail", "task_id": task, "trial": trial, "fault": None, "malformed": 0}
+    return {**base, "official_reward": reward, "partial_score": partial, **more}
+
+
+def kept(attempts: list[Any], **rules: Any) -> list[tuple[str, int]]:
+    return [(row["task_id"], row["trial"]) for row in choose(attempts, Rules(**rules))]
+
+
+ATTEMPTS = [
+    attempt("a", 0, 1.0, 1.0),
+    attempt("a", 1, 0.0, 0.9),
+    attempt("a", 2, 1 - 1e-9, 1.0),
+    attempt("b", 0, 0.0, 0.6),
+    attempt("b", 1, 0.0, 0.8),
+    attempt("b", 2, 0.0, 0.8),
+    attempt("c", 0, 0.0, 0.59),
+    attempt("d", 0, None, 0.0, fault="user"),
+    attempt("d", 1, None, 0.9),
+    attempt("e", 0, 1.0, 1.0, malformed=2),
+    attempt("e", 1, 0.0, 0.7),
+]
+
+
+def test_successes_are_kept_and_else_the_best_partial_score_of_a_task() -> None:
+    assert kept(ATTEMPTS) == [("a", 0), ("a", 2), ("b", 1), ("e", 1)]
+
+
+def test_thresholds_move() -> None:
+    assert kept(ATTEMPTS, best_partial=None) == [("a", 0), ("a", 2)]
+    assert ("c", 0) in kept(ATTEMPTS, best_partial=0.5)
+    assert len(kept(ATTEMPTS, min_reward=0.0)) == 8, "all that were graded and could be read"
+
+
+@pytest.mark.parametrize("options", [{"min_reward": 2}, {"best_partial": -1}, {"balance": 0.5}])
+def test_impossible_rules_are_refused(options: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        Rules(**options)  # type: ignore[arg-type]
+
+
+def rows(domain: str, tasks: int, each: int) -> list[dict[str, Any]]:
+    return [
+        {"domain": domain, "task_id": str(task), "messages": [domain, task, number]}
+        for task in range(tasks)
+        for number in range(each)
+    ]
+
+
+def test_a_conversation_counts_once_whatever_its_task() -> None:
+    one, other = rows("retail", 1, 2)
+    twin = {**one, "task_id": "7"}
+    assert dedupe([one, twin, other, one]) == [one, other]
+
+
+def test_no_domain_has_more_than_its_share() -> None:
+    found = [*rows("airline", 2, 2), *rows("retail", 10, 1), *rows("telecom", 20, 5)]
+    left = balanced(found, Rules(balance=3))
+    assert Counter(row["domain"] for row in left) == {"airline": 4, "retail": 10, "telecom": 12}
+    assert [row for row in found if row in left] == left, "in order"
+    assert balanced(found, Rules(balance=3)) == left
+    assert balanced(found, Rules(balance=3, seed=1)) != left
+    assert balanced(found, Rules(balance=None)) == found
+    assert balanced([], Rules()) == []
+
+
+def test_tasks_that_were_solved_often_give_up_rows_first() -> None:
+    often, seldom = (
+        rows("telecom", 1, 50),
+        [{**row, "task_id": f"x{row['task_id']}"} for row in rows("telecom", 9, 1)],
+    )
+    left = balanced([*rows("airline", 4, 1), *often, *seldom], Rules(balance=3))
+    assert Counter(row["task_id"] for row in left if row["domain"] == "telecom") == {
+        "0": 3,
+        **{f"x{number}": 1 for number in range(9)},
+    }

@@ -1,0 +1,1 @@
+"""Training on the environments: demonstrations, rejection fine-tuning and GRPO, on OpenRLHF."""

@@ -1,0 +1,93 @@
+"""Collect episodes to learn from: `python -m trainers.collect`."""
+
+from __future__ import annotations
+
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agents.attempts import SUCCESS, Attempt, attempt_seed
+from benchmarks.passk import evaluate, versions
+from benchmarks.run import make_player
+from benchmarks.store import Store
+from tau2_gym.domains.base import get_domain
+from trainers.command import errors
+from trainers.dataset import ATTEMPTS
+from trainers.play import Play, takes
+from trainers.tasks import pool_note, training_tasks
+
+app = typer.Typer(add_completion=False)
+
+
+def collect(play: Play, folder: Path, console: Console) -> list[dict[str, Any]]:
+    """Play what is not yet there, and return all attempts of this run.
+
+    Args:
+        play: what is played.
+        folder: `attempts.jsonl` in it gets a line for each attempt as it finishes.
+        console: shows progress.
+
+    Raises:
+        ConfigError: the set-up is not possible, is not that of the attempts already there, or would
+            play test tasks.
+        DataError: the file holds something else than attempts.
+        RuntimeError: a worker process died.
+    """
+    setup = play.setup()
+    pairs = training_tasks(play.tasks(), setup.source, setup.data_dir)
+    note = pool_note(pairs, setup.source, setup.data_dir)
+    if note is not None:
+        console.print(note)
+    attempts = [
+        Attempt(domain, task, trial, attempt_seed(setup.seed, domain, task, trial))
+        for domain, task in pairs
+        for trial in range(play.num_samples)
+    ]
+    player = make_player(setup)
+    names = dict.fromkeys(domain for domain, _ in pairs)
+    revisions = {name: get_domain(name, setup.source, setup.data_dir).revision for name in names}
+    identity = {**setup.identity(), "versions": versions(setup.source)}
+    store = Store(folder / ATTEMPTS, identity, revisions, fresh=play.fresh)
+    try:
+        evaluate(setup, player, attempts, store, workers=play.workers, console=console)
+    except BrokenProcessPool as error:
+        raise RuntimeError("a worker process died; the same command goes on from here") from error
+    return [store.records[attempt.key] for attempt in attempts]
+
+
+@app.command()
+@takes(Play)
+def main(
+    play: Play,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A folder for the attempts.", file_okay=False)
+    ] = Path("data/raw"),
+) -> None:
+    """Play training tasks several times, and keep every attempt.
+
+    Each attempt is written to OUTPUT/attempts.jsonl as it finishes, in the form of
+    `benchmarks.passk`. A run that was interrupted goes on where it stopped when the same command is
+    given again. Test tasks are refused. `python -m trainers.rft --from OUTPUT` makes rows to train
+    on of them.
+    """
+    console = Console()
+    with errors(console):
+        attempts = collect(play, output, console)
+    for name in dict.fromkeys(attempt["domain"] for attempt in attempts):
+        here = [attempt for attempt in attempts if attempt["domain"] == name]
+        solved = [row for row in here if (row["official_reward"] or 0.0) >= SUCCESS]
+        faults = sum(attempt["fault"] is not None for attempt in here)
+        console.print(
+            f"{name}: {len(solved)} of {len(here)} attempts solved their task, {faults} faults; "
+            f"{len({row['task_id'] for row in solved})} of "
+            f"{len({attempt['task_id'] for attempt in here})} tasks solved",
+            highlight=False,
+        )
+    console.print(f"Attempts: {output / ATTEMPTS}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,137 @@
+"""What the command lines of the trainers have in common: settings over a recipe, the model, the
+backend, and errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from os import environ
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from tau2_gym.errors import ConfigError, Tau2GymError, one_of
+from trainers.config import Hardware
+
+BACKENDS = ("openrlhf", "local")
+GRPO_PACKAGES = ("openrlhf", "ray", "vllm", "deepspeed", "flash_attn")
+SFT_PACKAGES = ("openrlhf", "deepspeed", "flash_attn")
+LOCAL_PACKAGES = ("openrlhf", "torch", "transformers")
+HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+@contextmanager
+def errors(console: Console) -> Iterator[None]:
+    """Say in one sentence what is wrong with the settings, and end with code 2; with what went wrong
+    later, and end with code 1."""
+    try:
+        yield
+    except Tau2GymError as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        raise typer.Exit(2) from error
+    except RuntimeError as error:
+        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
+        raise typer.Exit(1) from error
+
+
+def settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """Values by dotted name, from texts such as `optimizer.lr=2e-6`; values are YAML.
+
+    Raises:
+        ConfigError: a text assigns nothing, or its value is no YAML.
+    """
+    import yaml
+
+    values: dict[str, Any] = {}
+    for text in assignments:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise ConfigError(f"--set takes section.name=value, not {text!r}")
+        try:
+            values[name.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"the value of {name} is no YAML: {value!r}") from error
+    return values
+
+
+def find_model(name: str) -> str:
+    """The model's folder, or its name on the Hugging Face hub.
+
+    The folder of a run stands for the model that it has trained.
+
+    Raises:
+        ConfigError: it is a folder that is not there, or holds no model.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        for candidate in (folder, folder / "model"):
+            if (candidate / "config.json").is_file() and (
+                candidate / "tokenizer_config.json"
+            ).is_file():
+                return str(candidate.resolve())
+        raise ConfigError(f"the folder {name} holds no model")
+    if looks_local(name):
+        raise ConfigError(f"there is no model folder {name}")
+    return name
+
+
+def looks_local(name: str) -> bool:
+    """Whether a name is meant as a path: it cannot be a hub's name, or its first part is a folder
+    here, or what runs write into."""
+    first = name.partition("/")[0]
+    return (
+        HUB_NAME.fullmatch(name) is None
+        or first in ("", ".", "..", "~", "runs")
+        or ("/" in name and Path(first).is_dir())
+    )
+
+
+def choose_backend(
+    asked: str, packages: Sequence[str], hardware: Hardware, *, dry_run: bool
+) -> tuple[str, str]:
+    """The backend to train with, and why.
+
+    Args:
+        asked: its name; empty for `openrlhf` if all that it needs is there, else `local`.
+        packages: what `openrlhf` needs on a machine that trains.
+        hardware: a job of a Ray cluster needs nothing but Ray here.
+        dry_run: only a command is wanted, which needs nothing.
+
+    Raises:
+        ConfigError: there is no backend of that name, or what it needs is not there.
+    """
+    if asked and asked not in BACKENDS:
+        raise one_of("backend", asked, BACKENDS)
+    if dry_run:
+        return asked or "openrlhf", "as asked" if asked else "which has a command to show"
+    lacks = _lacks(packages, hardware)
+    if asked == "openrlhf" and lacks:
+        raise ConfigError(f"backend 'openrlhf' needs {lacks}: see docs/training.md")
+    if asked == "openrlhf" or (not asked and not lacks):
+        return "openrlhf", "as asked" if asked else "all that it needs is here"
+    if absent := _absent(LOCAL_PACKAGES):
+        raise ConfigError(f"backend 'local' needs {', '.join(absent)}: see docs/training.md")
+    return "local", "as asked" if asked else f"'openrlhf' needs {lacks}"
+
+
+def _lacks(packages: Sequence[str], hardware: Hardware) -> str:
+    job = hardware.launcher == "ray-job"
+    absent = _absent(("ray",) if job else packages)
+    if absent:
+        return ", ".join(absent)
+    here = job or "RAY_ADDRESS" in environ or _gpus()
+    return "" if here else "GPUs"
+
+
+def _absent(packages: Sequence[str]) -> list[str]:
+    return [name for name in packages if find_spec(name) is None]
+
+
+def _gpus() -> int:
+    """GPUs of this machine, without claiming any."""
+    return sum(path.name[len("nvidia") :].isdigit() for path in Path("/dev").glob("nvidia*"))

@@ -1,0 +1,77 @@
+"""Advantages: what an episode, or a turn of it, was worth against the others of its group.
+
+A group holds n episodes of one task. With r_{i,t} what turn t of episode i earned and R_i = Σ_t r_{i,t}:
+
+- `trajectory` (GRPO; Shao et al., DeepSeekMath, 2024, arXiv:2402.03300): every turn of episode i gets
+  A_i = (R_i − mean_j R_j) / (σ + ε), with σ the standard deviation of the R_j and ε = 1e-6, as in
+  the tau2 pipeline. Without `std_norm`, A_i = R_i − mean_j R_j (Dr. GRPO, arXiv:2503.20783).
+
+- `turn`: turn t gets A_{i,t} = (G_{i,t} − b_t) / (σ + ε), from the rewards still to come,
+  G_{i,t} = Σ_{s≥t} γ^{s−t} r_{i,s}, and the group's mean of them, b_t = (1/n) Σ_j G_{j,t}. An
+  episode that has ended before turn t counts with G_{j,t} = 0: nothing was still to come. What an
+  earlier turn has earned is no credit of a later one, and what a turn leads to is credited to it.
+
+  Why ended episodes count: if b_t were the mean over those still under way, summed from each
+  episode's own turns, then how many baselines an episode is charged would depend on when it chose
+  to end, and the gradient would reward or punish the ending itself (the bias of normalising MT-GRPO,
+  arXiv:2505.11821, by turn index, described in verl's issue 7244). Here b_t is the same number for
+  every episode and every action at turn t, apart from an episode's own 1/n of it, which only scales
+  the gradient by (n − 1)/n. σ is one number a group, that of the R_i.
+
+In both, a group whose R_i are equal up to rounding (1e-6) gives exactly 0 everywhere, and so do
+masked episodes, which count in no mean and no deviation. Dividing by a bare σ instead makes rounding
+errors into advantages of nearly 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+EPSILON = 1e-6
+
+Credit = Literal["trajectory", "turn"]
+
+
+def group_advantages(
+    rewards: Sequence[Sequence[float]],
+    masked: Sequence[bool],
+    *,
+    credit: Credit = "trajectory",
+    std_norm: bool = True,
+    gamma: float = 1.0,
+) -> list[list[float]]:
+    """The advantages of one group.
+
+    Args:
+        rewards: for each episode what each of its turns earned.
+        masked: for each episode whether to leave it out, because somebody else has spoilt it.
+        credit: see the module's docstring.
+        std_norm: divide by the group's standard deviation.
+        gamma: discount a turn, of `turn`.
+
+    Returns:
+        An advantage for each turn of each episode.
+    """
+    zero = [[0.0] * len(turns) for turns in rewards]
+    valid = [i for i, hidden in enumerate(masked) if not hidden]
+    totals = np.array([sum(rewards[i]) for i in valid])
+    if len(valid) < 2 or np.ptp(totals) <= EPSILON:
+        return zero
+    scale = 1 / (totals.std() + EPSILON) if std_norm else 1.0
+    if credit == "trajectory":
+        for i, total in zip(valid, totals, strict=True):
+            zero[i] = [float((total - totals.mean()) * scale)] * len(rewards[i])
+        return zero
+    to_come = np.zeros((len(valid), max(len(rewards[i]) for i in valid)))
+    for row, i in zip(to_come, valid, strict=True):
+        following = 0.0
+        for turn in reversed(range(len(rewards[i]))):
+            following = rewards[i][turn] + gamma * following
+            row[turn] = following
+    advantages = (to_come - to_come.mean(axis=0)) * scale
+    for row, i in zip(advantages, valid, strict=True):
+        zero[i] = row[: len(rewards[i])].tolist()
+    return zero

@@ -1,0 +1,79 @@
+"""How often each task was solved, and what that makes it worth.
+
+The idea is the tau2 pipeline's: a task that is nearly always solved, or hardly ever, teaches little.
+Its statistics mix up tasks of different domains that share an id, change weights while a group is
+under way, count spoilt attempts and are forgotten at the end of the process. These do not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainers.config import Curriculum as Settings
+
+Key = tuple[str, str]
+"""Domain and task id."""
+
+
+class Curriculum:
+    """Statistics of tasks.
+
+    Args:
+        settings: thresholds and weights.
+        state: what an earlier `state` returned, to go on from there.
+    """
+
+    def __init__(self, settings: Settings, state: Mapping[str, Any] | None = None) -> None:
+        self.settings = settings
+        self._counts: dict[Key, tuple[int, int]] = {}
+        for domain, tasks in (state or {}).items():
+            for task, (successes, attempts) in tasks.items():
+                self._counts[domain, task] = (successes, attempts)
+
+    def observe(self, domain: str, task_id: str, successes: int, attempts: int) -> None:
+        """Add a group's valid attempts, all at once, so that a group has one weight."""
+        solved, tried = self._counts.get((domain, task_id), (0, 0))
+        self._counts[domain, task_id] = (solved + successes, tried + attempts)
+
+    def weight(self, domain: str, task_id: str) -> float:
+        """What the task is worth now: 1 until it has been tried `min_attempts` times."""
+        settings = self.settings
+        solved, tried = self._counts.get((domain, task_id), (0, 0))
+        if tried < settings.min_attempts:
+            return 1.0
+        if solved > settings.easy * tried:
+            return settings.easy_weight
+        if solved < settings.hard * tried:
+            return settings.hard_weight
+        return 1.0
+
+    def state(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """Plain data: domain → task → (successes, attempts)."""
+        state: dict[str, dict[str, tuple[int, int]]] = {}
+        for (domain, task), counts in self._counts.items():
+            state.setdefault(domain, {})[task] = counts
+        return state
+
+
+def draw_tasks(
+    tasks: Sequence[Key], count: int, rng: random.Random, curriculum: Curriculum | None = None
+) -> list[Key]:
+    """Different tasks for one step, drawn by their weights.
+
+    Args:
+        tasks: to draw from.
+        count: how many; if there are fewer, all are drawn before any is drawn again.
+        rng: decides.
+        curriculum: whose weights; None weighs all alike.
+    """
+    drawn: list[Key] = []
+    while len(drawn) < count:
+        # Efraimidis, Spirakis: Weighted random sampling with a reservoir (2006): keys u^(1/w).
+        keys = {
+            task: rng.random() ** (1 / (1.0 if curriculum is None else curriculum.weight(*task)))
+            for task in tasks
+        }
+        drawn += sorted(keys, key=lambda task: -keys[task])[: count - len(drawn)]
+    return drawn

@@ -1,0 +1,331 @@
+"""What OpenRLHF calls to play one episode: a `Player` of `agents` on OpenRLHF's engine.
+
+OpenRLHF's own multi-turn executor lets an exception end the run, cuts the policy out of prompts that
+have grown too long, lets a turn take all that is left of the context, and shares one object of
+sampling parameters between the samples of a prompt. Here an episode is played by the same code as in
+evaluation, exact to the token; an episode that somebody else has spoilt is played anew, and then
+masked; one that outgrows its limits ends there and is marked as truncated.
+
+OpenRLHF makes an executor without arguments in each engine's process, so it finds its settings in
+the file that `TAU2_GYM_TRAINING` names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+from agents.attempts import Attempt, Record, attempt_seed
+from agents.backends.base import FinishReason, Generation
+from agents.base import AgentView, Reply
+from agents.codec import ChatCodec
+from agents.models import ChatOptions, make_model_user
+from agents.prompts import make_prompt, shows_tools
+from agents.rollout import Limits, Player
+from agents.sampling import SamplingParams
+from agents.token_agent import Memory, TokenAgent
+from agents.trajectory import Segment, Trajectory
+from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.rewards import Ledger, RewardConfig
+from tau2_gym.session import Rules
+from tau2_gym.types import Fault, Termination
+from tau2_gym.users import AsyncUser, User, make_user
+from trainers.config import GRPOConfig
+from trainers.standins import standins
+
+with standins():
+    from openrlhf.utils.agent import AgentExecutorBase
+
+SETTINGS = "TAU2_GYM_TRAINING"
+"""The environment variable that names the file with the settings, a `GRPOConfig` as JSON."""
+
+CUT = ("context_overflow", "max_turns", Termination.MAX_STEPS.value)
+"""Ends by a limit of tokens, turns or steps."""
+
+
+def settings_of_environment() -> GRPOConfig:
+    """The settings in the file that `TAU2_GYM_TRAINING` names.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    path = os.environ.get(SETTINGS)
+    if path is None or not Path(path).is_file():
+        raise ConfigError(f"{SETTINGS} must name a file of settings, not {path!r}")
+    return GRPOConfig.model_validate_json(Path(path).read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class EngineBackend:
+    """A `GenerationBackend` on an engine of OpenRLHF's kind: vLLM's, or the local one.
+
+    Attributes:
+        engine: has `generate(ids, sampling_params)`, which answers as vLLM does.
+        template: sampling parameters of the engine's kind, as OpenRLHF gives them.
+        context: the most tokens of an episode.
+        loop: the event loop that the engine lives on, if it is another one than the episode's.
+    """
+
+    engine: Any
+    template: Any
+    context: int
+    loop: asyncio.AbstractEventLoop | None = None
+
+    async def ready(self) -> int:
+        """The most tokens of an episode."""
+        return self.context
+
+    async def generate(
+        self, ids: Sequence[int], params: SamplingParams, rid: str, stop_ids: Sequence[int] = ()
+    ) -> Generation:
+        """Sample one turn; see `GenerationBackend`."""
+        asked = _copy(self.template)
+        asked.max_tokens = params.max_new_tokens
+        asked.seed = params.seed % 2**63
+        asked.stop_token_ids = list(stop_ids)
+        asked.logprobs = asked.logprobs or 1
+        call = self.engine.generate(list(ids), asked)
+        if self.loop is not None:
+            call = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
+        output = (await call).outputs[0]
+        tokens = tuple(output.token_ids)
+        reason: FinishReason = "length" if output.finish_reason == "length" else "stop"
+        if output.logprobs is None:
+            raise InfrastructureError("the engine gave no log-probabilities")
+        logprobs = tuple(
+            float(known[token].logprob)
+            for token, known in zip(tokens, output.logprobs, strict=True)
+        )
+        return Generation(tokens, logprobs, reason, (("", len(tokens)),))
+
+    async def close(self) -> None:
+        """Nothing to let go of: the engine is OpenRLHF's."""
+
+
+@dataclass(frozen=True)
+class TurnLimit:
+    """A `TokenAgent` that stops after a number of turns."""
+
+    agent: TokenAgent
+    limit: int | None
+
+    async def aact(self, view: AgentView, memory: Memory | None, seed: int) -> Reply:
+        """As the agent; stops with `max_turns` at the limit."""
+        if self.limit is not None and view.turn >= self.limit:
+            return Reply(None, memory, stop="max_turns")
+        return await self.agent.aact(view, memory, seed)
+
+    def trajectory(self, memory: Memory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
+        """As the agent."""
+        return self.agent.trajectory(memory, ledgers, **meta)
+
+
+class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
+    """Plays episodes.
+
+    Args:
+        config: settings; by default those of the environment variable.
+        threaded: play on an event loop and thread of its own, so that what environments do never
+            keeps the engine waiting.
+    """
+
+    def __init__(self, config: GRPOConfig | None = None, *, threaded: bool = True) -> None:
+        self.config = config or settings_of_environment()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        if threaded:
+            self._loop = asyncio.new_event_loop()
+            Thread(target=self._loop.run_forever, name="episodes", daemon=True).start()
+        self._seen: Counter[str] = Counter()
+        self._codec: ChatCodec | None = None
+        self._reward = RewardConfig.of(self.config.environment.reward)
+        self._terms = ledger_terms(self._reward)
+        self._user = make_training_user(self.config)
+
+    async def execute(
+        self,
+        prompt: str,
+        label: str | Mapping[str, Any],
+        sampling_params: Any,
+        max_length: int,
+        hf_tokenizer: Any,
+        llm_engine: Any,
+        images: Any = None,
+    ) -> dict[str, Any]:
+        """Play one episode.
+
+        Args:
+            prompt: names the task; what the model is given is made here.
+            label: JSON: `domain` and `task_id`, and `trial` if the caller counts them.
+            sampling_params: of the engine's kind; copied, never changed.
+            max_length: the most tokens of an episode.
+            hf_tokenizer: the model's.
+            llm_engine: see `EngineBackend`.
+            images: unused.
+
+        Returns:
+            What OpenRLHF's `SamplesGenerator` reads, and `turn_rewards`: what each action range
+            earned.
+        """
+        asked = json.loads(label) if isinstance(label, str) else label
+        key = f"{asked['domain']}/{asked['task_id']}"
+        trial = asked.get("trial", self._seen[key])
+        self._seen[key] += 1
+        seed = attempt_seed(self.config.run.seed, asked["domain"], asked["task_id"], trial)
+        attempt = Attempt(asked["domain"], asked["task_id"], trial, seed)
+        played = self._play(
+            self.player(sampling_params, max_length, hf_tokenizer, llm_engine), attempt
+        )
+        if self._loop is None:
+            record = await played
+        else:
+            record = await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(played, self._loop))
+        return {"prompt": prompt, "label": label, "images": None, **self._answer(record)}
+
+    async def _play(self, player: Player, attempt: Attempt) -> Record:
+        """Play an attempt, and once more with another seed after a fault that is not the agent's."""
+        record = await player.play(attempt)
+        for number in range(self.config.rollout.retries):
+            if record.fault is None:
+                break
+            seed = attempt_seed(attempt.seed, attempt.domain, attempt.task_id, number)
+            record = await player.play(replace(attempt, seed=seed))
+        return record
+
+    def player(
+        self, sampling_params: Any, max_length: int, hf_tokenizer: Any, llm_engine: Any
+    ) -> Player:
+        """What plays an episode; arguments as those of `execute`."""
+        config, settings = self.config, self.config.environment
+        here = asyncio.get_running_loop() if self._loop is not None else None
+        context = min(max_length, config.rollout.context)
+        backend = EngineBackend(llm_engine, sampling_params, context, here)
+        if self._codec is None:
+            self._codec = ChatCodec(
+                hf_tokenizer, thinking=settings.thinking, tools=shows_tools(settings.prompt)
+            )
+        agent = TokenAgent(
+            codec=self._codec,
+            backend=backend,
+            sampling=SamplingParams(
+                temperature=sampling_params.temperature,
+                max_new_tokens=config.rollout.max_new_tokens,
+                seed=config.run.seed,
+            ),
+            prompt=make_prompt(settings.prompt, settings.source),
+            one_segment=True,  # OpenRLHF trains on one sequence an episode
+        )
+        room = 1_000_000  # how many calls wait is for the engine to say
+        return Player(
+            TurnLimit(agent, settings.max_turns),
+            self._user,
+            Rules(max_steps=settings.max_steps, max_errors=settings.max_errors),
+            # The penalty for length is ours to take: it counts the model's tokens.
+            replace(self._reward, overlong=None),
+            settings.source,
+            settings.data_dir,
+            Limits(room, room, room, episode_timeout=config.rollout.episode_timeout),
+            keep_tokens=True,
+        )
+
+    def _answer(self, record: Record) -> dict[str, Any]:
+        """A played episode in OpenRLHF's form."""
+        segment = Segment((), (), (), ())
+        if record.tokens is not None:
+            (segment,) = Trajectory.from_json(record.tokens).segments
+        masked = record.fault is not None or record.ungraded is not None
+        ids, logprobs = list(segment.ids), list(segment.logprobs)
+        ranges = [(span.start, span.end) for span in segment.spans]
+        rewards = [span.reward for span in segment.spans]
+        if not ranges:  # OpenRLHF needs something to train on, if only with advantage 0
+            assert self._codec is not None
+            ids, logprobs = [self._codec.end] * 2, [0.0] * 2
+            ranges, rewards, masked = [(1, 2)], [0.0], True
+        official = record.official_reward or 0.0
+        short = record.termination == "context_overflow" or any(
+            span.finish_reason == "length" for span in segment.spans
+        )
+        total = {name: sum(led.get(name, 0.0) for led in record.rewards) for name in self._terms}
+        if self._reward.overlong is not None:
+            total["overlong"] = self._reward.overlong.penalty(sum(segment.mask))
+            rewards[-1] += total["overlong"]
+        if short:
+            rewards = stop_penalty(rewards, self.config.algorithm.stop_penalty)
+        cut = short or record.termination in CUT
+        return {
+            "observation_tokens": ids,
+            "action_ranges": ranges,
+            "rollout_log_probs": logprobs,
+            "turn_rewards": rewards,
+            "reward": 0.0 if masked else float(sum(rewards)),
+            "scores": official,
+            "truncated": cut,
+            "extra_logs": {
+                "official": official,
+                "partial": float(record.partial_score),
+                "turns": float(record.num_turns),
+                "response_tokens": float(sum(segment.mask)),
+                "malformed": float(record.malformed),
+                "ownership": float(record.ownership_violations),
+                "tool_errors": float(record.num_errors),
+                "truncated": float(cut),
+                "fault_user": float(record.fault == Fault.USER.value),
+                "fault_infrastructure": float(record.fault == Fault.INFRASTRUCTURE.value),
+                "masked": float(masked),
+                **{f"ledger/{name}": total[name] for name in self._terms},
+            },
+        }
+
+
+def ledger_terms(reward: RewardConfig) -> list[str]:
+    """The names of all amounts that an environment with these rewards can pay."""
+    terms: list[str] = [] if reward.preset == "sparse" else [reward.preset]
+    terms.append("official")
+    optional = ("tool_call", "malformed", "ownership", "tool_error", "repetition")
+    terms += [name for name in optional if getattr(reward, name)]
+    return [*terms, "overlong"] if reward.overlong is not None else terms
+
+
+def stop_penalty(rewards: list[float], penalty: float | None) -> list[float]:
+    """What an episode's turns earned if the episode was cut off by a limit of tokens.
+
+    Args:
+        rewards: of its turns.
+        penalty: the fraction that is kept; a negative number becomes the episode's reward, charged to
+            its last turn; None leaves all as it is. (ProRL's stop-properly penalty, as OpenRLHF
+            has it.)
+    """
+    if penalty is None:
+        return rewards
+    if penalty >= 0:
+        return [penalty * reward for reward in rewards]
+    return [0.0] * (len(rewards) - 1) + [penalty]
+
+
+def make_training_user(config: GRPOConfig) -> User | AsyncUser:
+    """The user that episodes are played with.
+
+    Raises:
+        ConfigError: its options do not fit.
+    """
+    settings = config.environment
+    if settings.user == "scripted":
+        return make_user("scripted")
+    options = ChatOptions(
+        settings.user_model,
+        settings.user_url,
+        settings.user_temperature,
+        settings.user_extra_body,
+    )
+    return make_model_user(options, settings.source)
+
+
+def _copy(params: Any) -> Any:
+    """A copy of sampling parameters: vLLM's can be cloned, ours are plain."""
+    return params.clone() if hasattr(params, "clone") else replace(params)

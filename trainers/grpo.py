@@ -1,0 +1,153 @@
+"""Train a model on the environment: `python -m trainers.grpo`."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from agents.base import AgentView
+from agents.codec import ChatCodec
+from agents.prompts import make_prompt
+from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import ConfigError
+from trainers.cluster.launch import check_same, grpo_launch
+from trainers.command import GRPO_PACKAGES, choose_backend, errors, find_model, settings
+from trainers.config import GRPOConfig, load_config
+from trainers.tasks import evaluation_tasks, training_tasks
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    model: Annotated[
+        str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
+    ] = "",
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recipes, later ones over earlier ones; see trainers/recipes."),
+    ] = None,
+    domains: Annotated[str, typer.Option(help="Comma-separated, to train on.")] = "",
+    user: Annotated[str, typer.Option(help="scripted, or litellm for a model.")] = "",
+    user_model: Annotated[str, typer.Option(help="For example gpt-4.1-mini.")] = "",
+    user_url: Annotated[str, typer.Option(help="An OpenAI-compatible server.")] = "",
+    credit: Annotated[str, typer.Option(help="trajectory, or turn.")] = "",
+    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints, logs and the model.")
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="openrlhf (GPUs, Ray, vLLM), or local (this process); by default openrlhf where all "
+            "it needs is there."
+        ),
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting of the recipe: section.name=value."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+    ] = False,
+) -> None:
+    """GRPO on tau2-bench's training tasks.
+
+    Options go over the recipe, and the recipe over the defaults. The same command goes on with a run
+    that was interrupted. The trained model is in OUTPUT/model.
+    """
+    console = Console(soft_wrap=True)
+    with errors(console):
+        recipe = load_config(
+            GRPOConfig,
+            config,
+            {
+                "model": model or None,
+                "tasks.domains": [name.strip() for name in domains.split(",")] if domains else None,
+                "environment.user": user or None,
+                "environment.user_model": user_model or None,
+                "environment.user_url": user_url or None,
+                "algorithm.credit": credit or None,
+                "run.steps": steps,
+                "run.seed": seed,
+                "run.output": None if output is None else str(output),
+                **settings(set_ or ()),
+            },
+        )
+        chosen, why = choose_backend(backend, GRPO_PACKAGES, recipe.hardware, dry_run=dry_run)
+        check_tasks(recipe)
+        if dry_run:
+            with suppress(ConfigError):  # it may yet have to be trained
+                recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            _show(recipe, chosen, console)
+            return
+        recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+        check_same(recipe.run.output, recipe.model_dump(mode="json"))
+        check_prompts(recipe)
+        console.print(f"Backend: {chosen} ({why}).", highlight=False)
+        console.print(f"Model: {_train(recipe, chosen)}", highlight=False)
+
+
+def check_tasks(config: GRPOConfig) -> None:
+    """See that there are tasks to train on, none of them kept for tests.
+
+    Raises:
+        ConfigError: there are not, or some are.
+    """
+    sources = (config.environment.source, config.environment.data_dir)
+    if not training_tasks(config.tasks, *sources):
+        raise ConfigError("the recipe names no task to train on")
+    evaluation_tasks(config.tasks.domains, config.evaluation, *sources)
+
+
+def check_prompts(config: GRPOConfig) -> None:
+    """See that the first prompt of each domain, and one turn, fit into the context.
+
+    Raises:
+        ConfigError: one does not, or the tokenizer cannot be loaded or has no fit chat template.
+    """
+    environment, rollout = config.environment, config.rollout
+    tools_shown = environment.prompt != "bare"
+    codec = ChatCodec.load(config.model, thinking=environment.thinking, tools=tools_shown)
+    prompt = make_prompt(environment.prompt, environment.source)
+    for name in config.tasks.domains:
+        domain = get_domain(name, environment.source, environment.data_dir)
+        tools = [tool.schema for tool in domain.agent_tools.values()]
+        system = prompt(AgentView(name, domain.policy, tools, ()))
+        chat = [{"role": "system", "content": system}, {"role": "user", "content": "Hello"}]
+        length = len(codec.start(chat, tools))
+        if length + rollout.max_new_tokens > rollout.context:
+            raise ConfigError(
+                f"the prompt in {name} has {length} tokens, which leave no room for a turn of "
+                f"{rollout.max_new_tokens} in a context of {rollout.context}: raise rollout.context, "
+                "or set environment.prompt to compact"
+            )
+
+
+def _show(config: GRPOConfig, backend: str, console: Console) -> None:
+    if backend == "openrlhf":
+        print(grpo_launch(config).script())
+        return
+    console.print("In this process, with these settings:")
+    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+
+
+def _train(config: GRPOConfig, backend: str) -> Path:
+    if backend == "openrlhf":
+        grpo_launch(config).run()
+        return config.run.output / "model"
+    from trainers.local import grpo
+
+    train: Any = grpo.train
+    folder: Path = train(config)
+    return folder
+
+
+if __name__ == "__main__":
+    app()

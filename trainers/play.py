@@ -1,0 +1,158 @@
+"""Options of the command lines that play episodes for training."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from agents import AGENTS, MODEL_AGENTS
+from agents.models import AgentModel, ChatOptions
+from agents.rollout import Limits
+from agents.sampling import SamplingParams
+from benchmarks.run import MODEL_USERS, Setup
+from tau2_gym.domains import DOMAINS
+from tau2_gym.errors import ConfigError
+from trainers.config import Tasks
+
+PLAYED = "What is played"
+AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
+USER_MODEL = "Users that are models (litellm)"
+
+
+def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, **more)
+
+
+@dataclass(frozen=True)
+class Play:
+    """Which episodes are played, and by whom. Each field is an option of that name."""
+
+    agent: Annotated[str, _option(PLAYED, f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")] = (
+        "workflow"
+    )
+    user: Annotated[str, _option(PLAYED, "scripted, replay:FILE, or litellm.")] = "scripted"
+    domains: Annotated[str, _option(PLAYED, f"Comma-separated: {', '.join(DOMAINS)}.")] = (
+        "airline,retail,telecom"
+    )
+    split: Annotated[str, _option(PLAYED, "train; telecom: small, too.")] = "train"
+    pool: Annotated[bool, _option(PLAYED, "Also telecom's tasks outside base.", "--pool")] = False
+    task_ids: Annotated[
+        str, _option(PLAYED, "Comma-separated ids of tasks of one domain instead of a split.")
+    ] = ""
+    num_samples: Annotated[int, _option(PLAYED, "Attempts at each task.", min=1)] = 8
+    seed: Annotated[int, _option(PLAYED, "Decides everything random.")] = 0
+    workers: Annotated[
+        int, _option(PLAYED, "Processes to play in, where no model is waited for.", min=1)
+    ] = os.cpu_count() or 1
+    max_steps: Annotated[int, _option(PLAYED, "Limit of deliveries of messages.", min=1)] = 100
+    max_errors: Annotated[int, _option(PLAYED, "Limit of failed tool calls.", min=1)] = 10
+    source: Annotated[str, _option(PLAYED, "inspect-evals, or tau2 if installed.")] = (
+        "inspect-evals"
+    )
+    data_dir: Annotated[
+        Path | None, _option(PLAYED, "Another revision of tasks and databases.")
+    ] = None
+    fresh: Annotated[bool, _option(PLAYED, "Discard attempts already there.", "--fresh")] = False
+    model: Annotated[str, _option(AGENT_MODEL, "Name or folder of the model.")] = ""
+    sglang_url: Annotated[str, _option(AGENT_MODEL, "Comma-separated servers.")] = ""
+    base_url: Annotated[str, _option(AGENT_MODEL, "An OpenAI-compatible server, for litellm.")] = ""
+    prompt: Annotated[str, _option(AGENT_MODEL, "official, compact or bare.")] = "official"
+    thinking: Annotated[bool | None, _option(AGENT_MODEL, "For models that can think.")] = None
+    temperature: Annotated[float, _option(AGENT_MODEL, "0 is greedy.")] = 0.8
+    top_p: Annotated[float, _option(AGENT_MODEL, "1 is off.")] = 1.0
+    top_k: Annotated[int, _option(AGENT_MODEL, "-1 is off.")] = -1
+    max_new_tokens: Annotated[int, _option(AGENT_MODEL, "The most tokens in a turn.")] = 1024
+    concurrency: Annotated[int, _option(AGENT_MODEL, "Episodes under way at a time.")] = 128
+    user_model: Annotated[str, _option(USER_MODEL, "For example gpt-4.1-mini.")] = ""
+    user_url: Annotated[str, _option(USER_MODEL, "An OpenAI-compatible server.")] = ""
+    user_temperature: Annotated[float, _option(USER_MODEL, "Of the user's answers.")] = 0.7
+    cassette: Annotated[
+        Path | None,
+        _option(USER_MODEL, "Replay chats recorded in this file, and record the others."),
+    ] = None
+
+    def tasks(self) -> Tasks:
+        """Which tasks are played."""
+        return Tasks(
+            domains=_names(self.domains),
+            split=self.split,
+            pool=self.pool,
+            only=_names(self.task_ids),
+        )
+
+    def setup(self) -> Setup:
+        """How they are played. The tokens of agents that know them are kept.
+
+        Raises:
+            ConfigError: an option has a value that is not allowed.
+        """
+        model = user_model = None
+        if self.agent in MODEL_AGENTS:
+            sampling = SamplingParams(
+                temperature=self.temperature,
+                top_p=self.top_p,
+                top_k=self.top_k,
+                max_new_tokens=self.max_new_tokens,
+                seed=self.seed,
+            )
+            urls = _names(self.sglang_url) or _names(self.base_url)
+            model = AgentModel(self.model, urls, self.prompt, self.thinking, sampling)
+        elif self.model:
+            raise ConfigError(
+                f"agent {self.agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do"
+            )
+        if self.user in MODEL_USERS:
+            user_model = ChatOptions(self.user_model, self.user_url or None, self.user_temperature)
+        return Setup(
+            agent=self.agent,
+            user=self.user,
+            seed=self.seed,
+            reward="progress",
+            max_steps=self.max_steps,
+            max_errors=self.max_errors,
+            source=self.source,
+            data_dir=None if self.data_dir is None else str(self.data_dir),
+            model=model,
+            user_model=user_model,
+            limits=Limits(self.concurrency, self.concurrency, self.concurrency),
+            cassette=None if self.cassette is None else str(self.cassette),
+            keep_tokens=True,
+        )
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+Command = Callable[..., None]
+
+
+def takes(options: type[Any]) -> Callable[[Command], Command]:
+    """Let a command take every field of a dataclass as an option; it is given one object of that
+    class as its first argument."""
+    hints = get_type_hints(options, include_extras=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    taken = [
+        inspect.Parameter(item.name, keyword, default=item.default, annotation=hints[item.name])
+        for item in fields(options)
+    ]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def run(**given: Any) -> None:
+            chosen = options(**{item.name: given.pop(item.name) for item in taken})
+            command(chosen, **given)
+
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [*(item.replace(kind=keyword) for item in own), *taken]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        return run
+
+    return decorate

@@ -1,0 +1,163 @@
+"""Fine-tune a model on conversations: `python -m trainers.sft`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import yaml
+from rich.console import Console
+
+from agents.codec import ChatCodec
+from tau2_gym.errors import ConfigError
+from trainers.cluster.launch import Launch, check_same, sft_launch
+from trainers.command import SFT_PACKAGES, choose_backend, errors, find_model, settings
+from trainers.config import SFTConfig, load_config
+from trainers.dataset import DATA, read_rows
+from trainers.flat import FlatTemplate, UnfitError
+
+app = typer.Typer(add_completion=False)
+
+Rows = Sequence[dict[str, Any]]
+
+
+@app.command()
+def main(
+    model: Annotated[
+        str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
+    ] = "",
+    data: Annotated[
+        Path | None, typer.Option(help="What trainers.collect or trainers.rft has written.")
+    ] = None,
+    eval_data: Annotated[Path | None, typer.Option(help="The same, to compute a loss on.")] = None,
+    config: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recipes, later ones over earlier ones; see trainers/recipes."),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of epochs.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints, logs and the model.")
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="openrlhf (GPUs, DeepSpeed), or local (this process); by default openrlhf where all "
+            "it needs is there."
+        ),
+    ] = "",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any setting of the recipe: section.name=value."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+    ] = False,
+) -> None:
+    """Train a model to speak as the assistant of conversations does.
+
+    Options go over the recipe, and the recipe over the defaults. The same command goes on with a run
+    that was interrupted. The trained model is in OUTPUT/model.
+    """
+    console = Console(soft_wrap=True)
+    with errors(console):
+        recipe = load_config(
+            SFTConfig,
+            config,
+            {
+                "model": model or None,
+                "data": None if data is None else str(data),
+                "eval_data": None if eval_data is None else str(eval_data),
+                "run.steps": steps,
+                "run.seed": seed,
+                "run.output": None if output is None else str(output),
+                **settings(set_ or ()),
+            },
+        )
+        chosen, why = choose_backend(backend, SFT_PACKAGES, recipe.hardware, dry_run=dry_run)
+        rows = read_rows(recipe.data)
+        eval_rows = None if recipe.eval_data is None else read_rows(recipe.eval_data)
+        if dry_run:
+            with suppress(ConfigError):  # it may yet have to be trained
+                recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            _show(recipe, rows, eval_rows, chosen, console)
+            return
+        recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+        check_same(recipe.run.output, recipe.model_dump(mode="json"))
+        check_rows(recipe, [*rows, *(eval_rows or ())])
+        console.print(f"Backend: {chosen} ({why}).", highlight=False)
+        console.print(f"Model: {_train(recipe, rows, eval_rows, chosen)}", highlight=False)
+
+
+def check_rows(config: SFTConfig, rows: Rows) -> None:
+    """See that every row fits into the context, and that exactly what the assistant says is trained.
+
+    Raises:
+        ConfigError: one does not fit, the model's chat template does not do, or its tokenizer cannot
+            be loaded.
+    """
+    template = FlatTemplate(ChatCodec.load(config.model).tokenizer)
+    for number, row in enumerate(rows, start=1):
+        try:
+            length = len(template.encode(row["messages"]).ids)
+        except UnfitError as error:
+            raise ConfigError(f"row {number} cannot be trained on: {error}") from error
+        if length >= config.context:
+            raise ConfigError(
+                f"row {number} has {length} tokens and the context holds {config.context}: raise "
+                "context, or make the rows with it"
+            )
+
+
+def launch(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Launch:
+    """How OpenRLHF is started. Rows of other makers are written out in the form it takes.
+
+    Raises:
+        ConfigError: OpenRLHF cannot do what the recipe says.
+    """
+    file = _plain(config.data, rows, config.run.output / "rows.jsonl")
+    eval_file = None
+    if config.eval_data is not None:
+        eval_file = _plain(config.eval_data, eval_rows or (), config.run.output / "eval_rows.jsonl")
+    return sft_launch(config, file, eval_file, len(rows))
+
+
+def _plain(path: Path, rows: Rows, copy: Path) -> Path:
+    """The file of the rows, or a copy that holds nothing but messages."""
+    file = path / DATA if path.is_dir() else path
+    if file.is_file() and file.suffix == ".jsonl":
+        lines = file.read_text(encoding="utf-8").splitlines()
+        if [json.loads(line).get("messages") for line in lines] == [r["messages"] for r in rows]:
+            return file
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.write_text("".join(json.dumps({"messages": row["messages"]}) + "\n" for row in rows))
+    return copy
+
+
+def _show(
+    config: SFTConfig, rows: Rows, eval_rows: Rows | None, backend: str, console: Console
+) -> None:
+    if backend == "openrlhf":
+        print(launch(config, rows, eval_rows).script())
+        return
+    console.print(f"In this process, on {len(rows)} rows, with these settings:", highlight=False)
+    print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
+
+
+def _train(config: SFTConfig, rows: Rows, eval_rows: Rows | None, backend: str) -> Path:
+    if backend == "openrlhf":
+        launch(config, rows, eval_rows).run()
+        return config.run.output / "model"
+    from trainers.local import sft
+
+    train: Any = sft.train
+    folder: Path = train(config)
+    return folder
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,141 @@
+"""Which tasks may be trained on, and which are kept for evaluation.
+
+Test tasks are never trained on: every way to name tasks for training goes through this module, and
+so do data files that say which tasks they come from.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from tau2_gym.domains import DOMAINS
+from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.errors import ConfigError, DataError
+from trainers.config import Evaluation, Tasks
+
+Pair = tuple[str, str]
+"""Domain and task id."""
+
+HELD_OUT = ("test", "base", "full")
+"""Splits that are, or contain, the test tasks."""
+
+
+def training_tasks(
+    tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
+) -> list[Pair]:
+    """The tasks that a recipe names, in the order of the task files, those of the pool last.
+
+    Args:
+        tasks: the recipe's section.
+        source, data_dir: where the domains come from (see `get_domain`).
+
+    Raises:
+        ConfigError: unknown domain, split or task; a split or a task that is kept for tests; a pool
+            where there is none.
+    """
+    domains = [get_domain(name, source, data_dir) for name in tasks.domains]
+    if tasks.only:
+        pairs = _named(domains, tasks.only)
+    else:
+        pairs = [pair for domain in domains for pair in _split(domain, tasks.split)]
+        if tasks.pool:
+            pool = [(domain.name, task) for domain in domains for task in outside_base(domain)]
+            if not pool:
+                names = ", ".join(tasks.domains)
+                raise ConfigError(f"pool: no task of {names} lies outside base; telecom has such")
+            pairs = list(dict.fromkeys(pairs + pool))
+    kept = _held_out(pairs, source, data_dir)
+    if kept:
+        raise ConfigError(_sentence(kept))
+    return pairs
+
+
+def evaluation_tasks(
+    domains: Sequence[str],
+    evaluation: Evaluation,
+    source: str = "inspect-evals",
+    data_dir: str | None = None,
+) -> list[Pair]:
+    """The tasks that a recipe evaluates on, none if it evaluates nothing.
+
+    Raises:
+        ConfigError: unknown domain, split or task.
+    """
+    loaded = [get_domain(name, source, data_dir) for name in domains]
+    if evaluation.only:
+        return _named(loaded, evaluation.only)
+    split = evaluation.split
+    if split is None:
+        return []
+    return [(domain.name, task) for domain in loaded for task in domain.task_ids(split)]
+
+
+def refuse_test_tasks(
+    pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
+) -> None:
+    """See that none of the tasks that data come from is a test task. Domains that are not ours have
+    none.
+
+    Raises:
+        DataError: some are.
+    """
+    kept = _held_out(pairs, source, data_dir)
+    if kept:
+        raise DataError(_sentence(kept))
+
+
+def outside_base(domain: Domain) -> list[str]:
+    """The ids of a domain's tasks that are not in `base`, the pool: 2171 in telecom."""
+    base = set(domain.splits.get("base", domain.tasks))
+    return [task for task in domain.tasks if task not in base]
+
+
+def pool_note(
+    pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
+) -> str | None:
+    """What must be said with results of a model trained on these tasks; None if nothing."""
+    used: Counter[str] = Counter()
+    named = list(pairs)
+    for name in dict.fromkeys(domain for domain, _ in named):
+        pool = set(outside_base(get_domain(name, source, data_dir)))
+        used[name] += sum(domain == name and task in pool for domain, task in named)
+    parts = [f"{count} tasks of {name} outside base" for name, count in used.items() if count]
+    if not parts:
+        return None
+    return (
+        f"Trained on {' and '.join(parts)}: results on the splits base and full mean nothing for a "
+        "model trained on these; test tasks stay unseen."
+    )
+
+
+def _split(domain: Domain, split: str) -> list[Pair]:
+    ids = domain.task_ids(split)
+    if split in HELD_OUT:
+        raise ConfigError(
+            f"split {split!r} holds test tasks, which are not trained on: use 'train'"
+        )
+    return [(domain.name, task) for task in ids]
+
+
+def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[Pair]:
+    if len(domains) != 1:
+        names = ", ".join(domain.name for domain in domains)
+        raise ConfigError(f"task ids belong to one domain, and {names} are given")
+    return [(domains[0].name, domains[0].task(task).id) for task in dict.fromkeys(ids)]
+
+
+def _held_out(pairs: Iterable[Pair], source: str, data_dir: str | None) -> list[Pair]:
+    found = []
+    for name, task in dict.fromkeys(pairs):
+        if name in DOMAINS:
+            domain = get_domain(name, source, data_dir)
+            if task in domain.splits.get("test", ()):
+                found.append((name, task))
+    return found
+
+
+def _sentence(kept: Sequence[Pair]) -> str:
+    name, task = kept[0]
+    others = f" and {len(kept) - 1} others" if len(kept) > 1 else ""
+    return f"task {task!r} of {name}{others} must not be trained on: kept for the test split"
