@@ -47,6 +47,7 @@ class Plan:
         practice: tasks of each family outside `base` that GRPO and rejection sampling use, beside
             the 74 of the split `train`.
         grpo_steps, grpo_tasks, grpo_samples, grpo_lr: of GRPO.
+        turns: the most turns of an episode; `workflow` takes up to 21.
         dev: tasks of each family outside `base` that are kept for choosing settings by.
         evaluations: attempts at each test task.
     """
@@ -63,10 +64,11 @@ class Plan:
     rft_steps: int = 200
     rft_lr: float = 1e-3
     practice: tuple[int, int, int] = (60, 40, 10)
-    grpo_steps: int = 40
+    grpo_steps: int = 36
     grpo_tasks: int = 12
     grpo_samples: int = 8
-    grpo_lr: float = 1e-4
+    grpo_lr: float = 5e-4
+    turns: int = 24
     dev: tuple[int, int, int] = (12, 10, 8)
     evaluations: int = 8
 

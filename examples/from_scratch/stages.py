@@ -118,7 +118,7 @@ class Pipeline:
         return GRPOConfig(
             model=str(model),
             tasks=Tasks(domains=("telecom",), only=self.tasks.practice),
-            environment=Environment(prompt="bare", reward=arm.reward),
+            environment=Environment(prompt="bare", reward=arm.reward, max_turns=plan.turns),
             rollout=Rollout(
                 tasks=plan.grpo_tasks,
                 samples=plan.grpo_samples,
@@ -126,12 +126,18 @@ class Pipeline:
                 context=plan.context,
                 concurrency=120,
             ),
-            # One machine samples and trains in the same arithmetic: there is nothing to correct.
-            algorithm=Algorithm(credit=arm.credit, correction="off"),  # type: ignore[arg-type]
-            optimizer=Optimizer(lr=plan.grpo_lr, warmup=0.05, weight_decay=0.0),
+            algorithm=Algorithm(
+                credit=arm.credit,  # type: ignore[arg-type]
+                # A mean over all tokens weighs failures more: those who go round in circles talk most.
+                loss="seq-mean-token-mean",
+                correction="off",  # sampling and training are the same arithmetic here
+            ),
+            optimizer=Optimizer(
+                lr=plan.grpo_lr, schedule="cosine", min_lr=0.1, warmup=0.05, weight_decay=0.0
+            ),
             hardware=CPU,
-            evaluation=Evaluation(only=self.tasks.dev, every=10, samples=4, temperature=1.0),
-            run=Run(output=folder, seed=self.seed, steps=plan.grpo_steps, save_every=10, keep=1),
+            evaluation=Evaluation(only=self.tasks.dev, every=12, samples=2, temperature=1.0),
+            run=Run(output=folder, seed=self.seed, steps=plan.grpo_steps, save_every=12, keep=1),
         )
 
     def evaluate(self, model: Path, name: str) -> dict[str, Any]:
