@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.base import AsyncAgent
+from agents.checkpoints import find_model
 from agents.sampling import SamplingParams
 from tau2_gym.errors import ConfigError, one_of
 
@@ -27,7 +27,8 @@ class AgentModel:
     """The model that an agent is, and how it is reached and sampled.
 
     Attributes:
-        name: the model: a name or folder, for `litellm` with its provider.
+        name: the model: a name on the Hugging Face hub, a folder, or that of a training run; for
+            `litellm` with its provider.
         urls: SGLang servers, or the one OpenAI-compatible server that `litellm` is to call.
         prompt: `official`, `compact` or `bare`.
         thinking: whether a model that can think does so; None leaves it to its template.
@@ -119,17 +120,15 @@ def _token_agent(
     from agents.prompts import make_prompt, shows_tools
     from agents.token_agent import TokenAgent
 
-    if model.name.startswith((".", "/", "~")) and not Path(model.name).is_dir():
-        # The hub would be asked, and complain about the name.
-        raise ConfigError(f"there is no folder {model.name!r} with a model")
+    name = find_model(model.name)
     make: Callable[[], GenerationBackend] | None = None
     if kind == "transformers":
-        make = partial(TransformersBackend.load, model.name)
+        make = partial(TransformersBackend.load, name)
     elif model.urls:
-        make = partial(SGLangBackend, model.urls, model=model.name, startup=model.startup)
+        make = partial(SGLangBackend, model.urls, model=name, startup=model.startup)
     elif cassette is None:
         raise ConfigError("agent 'sglang' needs the address of a server: give it with --sglang-url")
-    codec = ChatCodec.load(model.name, thinking=model.thinking, tools=shows_tools(model.prompt))
+    codec = ChatCodec.load(name, thinking=model.thinking, tools=shows_tools(model.prompt))
     backend: GenerationBackend
     if cassette is not None:
         backend = RecordedBackend(cassette, model.name, make)

@@ -3,7 +3,6 @@ backend, and errors."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -22,7 +21,6 @@ BACKENDS = ("openrlhf", "local")
 GRPO_PACKAGES = ("openrlhf", "ray", "vllm", "deepspeed", "flash_attn")
 SFT_PACKAGES = ("openrlhf", "deepspeed", "flash_attn")
 LOCAL_PACKAGES = ("openrlhf", "torch", "transformers")
-HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 @contextmanager
@@ -57,38 +55,6 @@ def settings(assignments: Sequence[str]) -> dict[str, Any]:
         except yaml.YAMLError as error:
             raise ConfigError(f"the value of {name} is no YAML: {value!r}") from error
     return values
-
-
-def find_model(name: str) -> str:
-    """The model's folder, or its name on the Hugging Face hub.
-
-    The folder of a run stands for the model that it has trained.
-
-    Raises:
-        ConfigError: it is a folder that is not there, or holds no model.
-    """
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        for candidate in (folder, folder / "model"):
-            if (candidate / "config.json").is_file() and (
-                candidate / "tokenizer_config.json"
-            ).is_file():
-                return str(candidate.resolve())
-        raise ConfigError(f"the folder {name} holds no model")
-    if looks_local(name):
-        raise ConfigError(f"there is no model folder {name}")
-    return name
-
-
-def looks_local(name: str) -> bool:
-    """Whether a name is meant as a path: it cannot be a hub's name, or its first part is a folder
-    here, or what runs write into."""
-    first = name.partition("/")[0]
-    return (
-        HUB_NAME.fullmatch(name) is None
-        or first in ("", ".", "..", "~", "runs")
-        or ("/" in name and Path(first).is_dir())
-    )
 
 
 def choose_backend(

@@ -17,6 +17,9 @@ from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import RewardConfig
 
+SETTINGS = "TAU2_GYM_TRAINING"
+"""The environment variable that names the file in which processes find their `GRPOConfig`, as JSON."""
+
 
 class Section(BaseModel):
     """A part of a recipe: no unknown names, never changed."""
@@ -89,7 +92,7 @@ class Rollout(Section):
         context: the most tokens of an episode, prompt included.
         retries: how often an episode that a user or the infrastructure has spoilt is played anew
             before it is masked.
-        concurrency: episodes under way at a time in one engine.
+        concurrency: episodes under way at a time; `local` only, vLLM decides for itself.
         episode_timeout: seconds.
     """
 
@@ -134,7 +137,9 @@ class Algorithm(Section):
         correction: importance correction for the difference between the sampler's and the
             trainer's probabilities, on tokens: `clip` (TIS), `mask` (ICEPOP) or `off`.
         correction_range: bounds on that ratio.
-        dynamic_filtering: leave out groups whose episodes all earned the same, and sample others.
+        dynamic_filtering: leave out groups that teach nothing, and sample others: with `local` those
+            whose episodes all earned the same, with `openrlhf` those of which none or all were
+            solved.
         stop_penalty: an episode cut off by a limit of tokens keeps this fraction of its reward;
             a negative number becomes its reward; None leaves it.
     """
@@ -319,8 +324,7 @@ class SFTConfig(Section):
 
     Attributes:
         model: a folder, or a name on the Hugging Face hub.
-        data: a folder that `trainers.collect` or `trainers.rft` has filled, or a JSON-lines file of
-            rows with `messages`.
+        data: a folder that `trainers.rft` has filled, or a JSON-lines file of rows with `messages`.
         eval_data: the same, to compute a loss on; None for none.
         context: the most tokens of a row; longer ones are refused beforehand.
         epochs: passes over the data.

@@ -32,19 +32,17 @@ from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
 from agents.token_agent import Memory, TokenAgent
 from agents.trajectory import Segment, Trajectory
-from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError
 from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.types import Fault, Termination
 from tau2_gym.users import AsyncUser, User, make_user
-from trainers.config import GRPOConfig
+from trainers.config import SETTINGS, GRPOConfig
 from trainers.standins import standins
 
 with standins():
     from openrlhf.utils.agent import AgentExecutorBase
 
-SETTINGS = "TAU2_GYM_TRAINING"
-"""The environment variable that names the file with the settings, a `GRPOConfig` as JSON."""
 
 CUT = ("context_overflow", "max_turns", Termination.MAX_STEPS.value)
 """Ends by a limit of tokens, turns or steps."""
@@ -88,13 +86,20 @@ class EngineBackend:
         """Sample one turn; see `GenerationBackend`."""
         asked = _copy(self.template)
         asked.max_tokens = params.max_new_tokens
+        asked.top_k = params.top_k
         asked.seed = params.seed % 2**63
         asked.stop_token_ids = list(stop_ids)
         asked.logprobs = asked.logprobs or 1
         call = self.engine.generate(list(ids), asked)
         if self.loop is not None:
             call = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
-        output = (await call).outputs[0]
+        try:
+            output = (await call).outputs[0]
+        except (Tau2GymError, InfrastructureError):
+            raise
+        except Exception as error:
+            cause = f"{type(error).__name__}: {error}"
+            raise InfrastructureError(f"the engine failed: {cause}") from error
         tokens = tuple(output.token_ids)
         reason: FinishReason = "length" if output.finish_reason == "length" else "stop"
         if output.logprobs is None:
@@ -215,6 +220,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
             backend=backend,
             sampling=SamplingParams(
                 temperature=sampling_params.temperature,
+                top_k=config.rollout.top_k,  # which OpenRLHF has no option for
                 max_new_tokens=config.rollout.max_new_tokens,
                 seed=config.run.seed,
             ),
@@ -251,7 +257,9 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         short = record.termination == "context_overflow" or any(
             span.finish_reason == "length" for span in segment.spans
         )
-        total = {name: sum(led.get(name, 0.0) for led in record.rewards) for name in self._terms}
+        total = {
+            name: sum((led.get(name, 0.0) for led in record.rewards), 0.0) for name in self._terms
+        }
         if self._reward.overlong is not None:
             total["overlong"] = self._reward.overlong.penalty(sum(segment.mask))
             rewards[-1] += total["overlong"]

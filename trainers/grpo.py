@@ -11,12 +11,13 @@ import yaml
 from rich.console import Console
 
 from agents.base import AgentView
+from agents.checkpoints import find_model
 from agents.codec import ChatCodec
-from agents.prompts import make_prompt
+from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import check_same, grpo_launch
-from trainers.command import GRPO_PACKAGES, choose_backend, errors, find_model, settings
+from trainers.command import GRPO_PACKAGES, choose_backend, errors, settings
 from trainers.config import GRPOConfig, load_config
 from trainers.tasks import evaluation_tasks, training_tasks
 
@@ -113,7 +114,7 @@ def check_prompts(config: GRPOConfig) -> None:
         ConfigError: one does not, or the tokenizer cannot be loaded or has no fit chat template.
     """
     environment, rollout = config.environment, config.rollout
-    tools_shown = environment.prompt != "bare"
+    tools_shown = shows_tools(environment.prompt)
     codec = ChatCodec.load(config.model, thinking=environment.thinking, tools=tools_shown)
     prompt = make_prompt(environment.prompt, environment.source)
     for name in config.tasks.domains:

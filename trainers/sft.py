@@ -12,10 +12,11 @@ import typer
 import yaml
 from rich.console import Console
 
+from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import Launch, check_same, sft_launch
-from trainers.command import SFT_PACKAGES, choose_backend, errors, find_model, settings
+from trainers.command import SFT_PACKAGES, choose_backend, errors, settings
 from trainers.config import SFTConfig, load_config
 from trainers.dataset import DATA, read_rows
 from trainers.flat import FlatTemplate, UnfitError
@@ -31,7 +32,7 @@ def main(
         str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
     ] = "",
     data: Annotated[
-        Path | None, typer.Option(help="What trainers.collect or trainers.rft has written.")
+        Path | None, typer.Option(help="What trainers.rft has written, or a file of rows.")
     ] = None,
     eval_data: Annotated[Path | None, typer.Option(help="The same, to compute a loss on.")] = None,
     config: Annotated[

@@ -42,7 +42,7 @@ CPU = Hardware(
     dtype="fp32",
     attention="sdpa",
     gradient_checkpointing=False,
-    micro_batch=16,
+    micro_batch=8,
     micro_tokens=None,
 )
 

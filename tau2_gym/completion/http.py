@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import httpx
 
 
+CONNECT = 10.0
+"""Seconds in which a server must take a call."""
+
+
 class HTTPTransport:
     """Posts requests to `base_url`/chat/completions.
 
@@ -51,8 +55,8 @@ class HTTPTransport:
         client = await _client()
         try:
             response = await client.post(self.url, content=json.dumps(body), headers=headers)
-        except httpx.ConnectError as error:
-            reason = f"cannot connect to {self.place}: {redact(str(error))}"
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            reason = f"cannot connect to {self.place}: {redact(str(error) or repr(error))}"
             raise CallFailed(reason, Kind.UNREACHABLE) from error
         except httpx.TransportError as error:
             reason = f"the connection to {self.place} was lost: {redact(str(error) or repr(error))}"
@@ -95,9 +99,10 @@ async def _client() -> httpx.AsyncClient:
 
     loop = asyncio.get_running_loop()
     if loop not in _CLIENTS:
-        # Time-outs are the caller's; how many calls may wait at once is the driver's to limit.
+        # How long an answer may take is the caller's to say; how many calls may wait at once is the
+        # driver's to limit. A server that does not even take the call is not there.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        client = httpx.AsyncClient(timeout=None, limits=limits)
+        client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT), limits=limits)
         closer = _close_with(loop, client)
         _CLIENTS[loop] = client, closer
         await anext(closer)

@@ -258,7 +258,7 @@ def servers(model: str) -> Iterator[dict[str, str]]:
             "the server at {url} is not ready after 0.2 s (HTTP 503 from /health)",
         ),
         ("well", ["--model", "{other}"], "the server at {url} serves {model}, not {other}"),
-        ("well", ["--model", "/nowhere"], "there is no folder '/nowhere' with a model"),
+        ("well", ["--model", "/nowhere"], "there is no model folder /nowhere"),
         ("well", ["--model", "{plain}"], "the tokenizer of {plain} has no chat template"),
         ("well", ["--model", ""], "agent 'sglang' needs a model: give its name or folder with --model"),
         ("well", ["--top-p", "2"], "top_p must lie in (0, 1], not 2.0"),

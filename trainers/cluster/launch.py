@@ -13,18 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import trainers
+from agents.checkpoints import looks_local
 from tau2_gym.errors import ConfigError
 from trainers.cluster.arguments import grpo_arguments, sft_arguments
-from trainers.command import looks_local
-from trainers.config import GRPOConfig, SFTConfig
+from trainers.config import SETTINGS, GRPOConfig, SFTConfig
 
 ROOT = Path(trainers.__file__).resolve().parents[1]
 AGENT = Path("trainers") / "agent_func.py"
-VARIABLE = "TAU2_GYM_TRAINING"
-"""Tells all processes of a run where its settings are, as `trainers.executor` has it: that one can
-only be imported where OpenRLHF is."""
 
-SETTINGS = "config.json"
+FILE = "config.json"
 """In a run's folder: what the run was started with. Every node must be able to read it."""
 
 MAY_CHANGE = ("run", "hardware", "evaluation")
@@ -52,7 +49,7 @@ class Launch:
         return (
             f"cd {shlex.quote(str(ROOT))}\n"
             f"mkdir -p {path}\n"
-            f"echo {shlex.quote(json.dumps(self.settings))} > {path}/{SETTINGS}\n"
+            f"echo {shlex.quote(json.dumps(self.settings))} > {path}/{FILE}\n"
             f"{flags}"
         )
 
@@ -67,7 +64,7 @@ class Launch:
         if shutil.which(self.words[0]) is None:
             raise ConfigError(f"{self.words[0]} is not installed: see docs/training.md")
         self.output.mkdir(parents=True, exist_ok=True)
-        (self.output / SETTINGS).write_text(json.dumps(self.settings, indent=1) + "\n")
+        (self.output / FILE).write_text(json.dumps(self.settings, indent=1) + "\n")
         status = subprocess.run(self.words, cwd=ROOT, check=False).returncode
         if status:
             raise RuntimeError(
@@ -86,7 +83,7 @@ def grpo_launch(config: GRPOConfig) -> Launch:
     # A job's workers start in a copy of this repository, others wherever Ray was started.
     agent = AGENT if job else ROOT / AGENT
     python = "python" if job else sys.executable
-    settings = f"{VARIABLE}={config.run.output / SETTINGS}"
+    settings = f"{SETTINGS}={config.run.output / FILE}"
     words = ["env", settings, python, "-m", "trainers.cluster.main"]
     words += grpo_arguments(config, str(agent))
     if job:
@@ -123,7 +120,7 @@ def check_same(output: Path, settings: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: it would not.
     """
-    path = output / SETTINGS
+    path = output / FILE
     if not path.exists() or not (output / "checkpoints").exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))

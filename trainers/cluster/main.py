@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import trainers
-from trainers.executor import SETTINGS, settings_of_environment
+from trainers.config import SETTINGS
+from trainers.executor import settings_of_environment
 from trainers.standins import standins
 
 CLI = "openrlhf.cli.train_ppo_ray"
