@@ -6,9 +6,8 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -17,7 +16,6 @@ from rich.console import Console
 from trainers.config import GRPOConfig
 from trainers.curriculum import Curriculum, Key, draw_tasks
 from trainers.executor import EpisodeExecutor
-from trainers.experience import EpisodeSamples, ExperienceMaker
 from trainers.local.engine import LocalEngine
 from trainers.local.learner import (
     Learner,
@@ -27,20 +25,12 @@ from trainers.local.learner import (
     save_checkpoint,
     save_model,
 )
+from trainers.local.maker import LocalMaker, local_samples
+from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
-from trainers.standins import SamplingParams, standins
+from trainers.standins import SamplingParams
 from trainers.tasks import evaluation_tasks, training_tasks
-
-with standins():
-    from openrlhf.models import PolicyLoss, aggregate_loss
-    from openrlhf.models.utils import compute_approx_kl, masked_mean
-    from openrlhf.trainer.ppo_utils.experience import (
-        make_experience_batch,
-        remove_padding_in_sequences,
-        split_experience_batch,
-    )
-    from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController
 
 REFILLS = 4
 """With dynamic filtering, how many times a step's tasks may be drawn in all."""
@@ -81,10 +71,10 @@ class LocalTrainer:
         temperature = config.rollout.temperature
         self.tokenizer = load_tokenizer(source)
         self.actor = load_actor(source, config.hardware, temperature)
-        self.reference = None
+        reference = None
         if config.algorithm.kl:
-            self.reference = load_actor(config.model, config.hardware, temperature).eval()
-            self.reference.requires_grad_(False)
+            reference = load_actor(config.model, config.hardware, temperature).eval()
+            reference.requires_grad_(False)
         assert run.steps is not None
         updates = run.steps * config.algorithm.epochs * config.algorithm.updates
         self.learner = Learner(self.actor, config.optimizer, updates)
@@ -99,24 +89,9 @@ class LocalTrainer:
         self.engine = LocalEngine(
             self.actor.model, config.rollout.context, config.rollout.concurrency
         )
-        args = _arguments(config)
-        strategy = SimpleNamespace(args=args)
-        self.samples = EpisodeSamples(strategy, None, None, self.tokenizer, [])
-        remote = (None, None, None, None)
-        self.maker = LocalMaker(
-            *remote, FixedKLController(0.0), strategy, self.tokenizer, config=config
-        )
-        self.maker.models = (self.actor, self.reference)
-        low, high = config.algorithm.clip
-        self.loss = PolicyLoss(
-            low,
-            high,
-            dual_clip=config.algorithm.dual_clip,
-            token_level_loss=config.algorithm.loss == "token-mean",
-            is_correction_level="off" if config.algorithm.correction == "off" else "token",
-            is_correction_mode=config.algorithm.correction.replace("off", "mask"),
-            is_correction_threshold=list(config.algorithm.correction_range),
-        )
+        self.samples = local_samples(config, self.tokenizer)
+        self.maker = LocalMaker(config, self.tokenizer, self.actor, reference)
+        self.update = PolicyUpdate(config, self.learner)
 
     def train(self) -> Path:
         """Take all steps that are left."""
@@ -144,12 +119,13 @@ class LocalTrainer:
         begun = time.perf_counter()
         groups = self._sample()
         sampled = time.perf_counter()
-        samples = self._samples([response for group in groups for response in group])
+        samples = self._to_samples([response for group in groups for response in group])
         for group in groups:
             self._observe(group)
         experiences = self.maker.make_experience_batch(samples)
         values = training_metrics(experiences) | _group_metrics(experiences)
-        values |= self._learn(experiences)
+        order = random.Random(f"{self.config.run.seed}/{self.step}/order")
+        values |= self.update.learn(experiences, order)
         self.engine.reset()
         values["timing/generation"] = sampled - begun
         values["timing/step_total"] = time.perf_counter() - begun
@@ -164,10 +140,10 @@ class LocalTrainer:
                 settings.temperature,
             )
         )
-        values = evaluation_metrics(None, self._samples(episodes), settings.samples)
+        values = evaluation_metrics(None, self._to_samples(episodes), settings.samples)
         return {f"eval/{name}": value for name, value in values.items()}
 
-    def _samples(self, episodes: Sequence[dict[str, Any]]) -> list[Any]:
+    def _to_samples(self, episodes: Sequence[dict[str, Any]]) -> list[Any]:
         """Played episodes as OpenRLHF's samples, each with the weight that its task has now."""
         context = self.config.rollout.context
         samples = []
@@ -227,71 +203,6 @@ class LocalTrainer:
         solved = sum(response["scores"] >= 1 for response in valid)
         self.curriculum.observe(task["domain"], task["task_id"], solved, len(valid))
 
-    def _learn(self, experiences: Sequence[Any]) -> dict[str, float]:
-        """Take the optimiser steps of a training step."""
-        algorithm = self.config.algorithm
-        items = [item for batch in experiences for item in split_experience_batch(batch)]
-        items = remove_padding_in_sequences(items)
-        rng = random.Random(f"{self.config.run.seed}/{self.step}/order")
-        totals: dict[str, float] = {}
-        size = len(items) // algorithm.updates
-        for _ in range(algorithm.epochs):
-            rng.shuffle(items)
-            for start in range(0, len(items), size):
-                for name, value in self._update(items[start : start + size]).items():
-                    totals[name] = totals.get(name, 0.0) + value
-        count = algorithm.epochs * algorithm.updates
-        return {name: value / count for name, value in totals.items()}
-
-    def _update(self, items: Sequence[Any]) -> dict[str, float]:
-        """One optimiser step on some episodes."""
-        algorithm, device = self.config.algorithm, self.learner.device
-        self.actor.train()
-        totals = {"batch_num_tokens": sum(item.action_mask.sum() for item in items).float()}
-        totals["global_batch_size"] = torch.tensor(float(len(items)))
-        totals = {name: value.to(device) for name, value in totals.items()}
-        sums = {"policy_loss": 0.0, "ppo_clip_ratio": 0.0, "kl": 0.0}
-        lr, furthest = self.learner.lr, 0.0
-        if not (algorithm.kl or algorithm.entropy):  # the others have no gradient
-            items = [item for item in items if item.advantages.any()]
-        for batch in _micro_batches(items, self.config.hardware.micro_batch):
-            batch.to_device(device)
-            share = float(batch.action_mask.sum() / totals["batch_num_tokens"])
-            logprobs, output = self.actor(
-                batch.sequences,
-                batch.action_mask,
-                attention_mask=batch.attention_mask,
-                return_output=True,
-                return_entropy=algorithm.entropy > 0,
-            )
-            old = logprobs.detach() if batch.action_log_probs is None else batch.action_log_probs
-            drift = (old - batch.rollout_log_probs) * batch.action_mask
-            furthest = max(furthest, float(drift.abs().max()))
-            loss, clipped, *_ = self.loss(
-                logprobs,
-                old,
-                batch.advantages,
-                action_mask=batch.action_mask,
-                rollout_log_probs=batch.rollout_log_probs,
-                **totals,
-            )
-            sums["ppo_clip_ratio"] += float(clipped) * share
-            token_mean = algorithm.loss == "token-mean"
-            if self.reference is not None:
-                kl = compute_approx_kl(
-                    logprobs, batch.base_action_log_probs, kl_estimator=algorithm.kl_estimator
-                )
-                kl = aggregate_loss(kl, batch.action_mask, token_mean, **totals)
-                sums["kl"] += float(kl.detach())
-                loss = loss + algorithm.kl * kl
-            if algorithm.entropy:
-                entropy = aggregate_loss(output.entropy, batch.action_mask, token_mean, **totals)
-                loss = loss - algorithm.entropy * entropy
-            loss.backward()
-            sums["policy_loss"] += float(loss.detach())
-        sums |= {"actor_lr": lr, "logprob_diff_max": furthest}
-        return {**sums, "actor_grad_norm": self.learner.step()}
-
     def _save(self) -> None:
         state = {
             "step": self.step,
@@ -299,67 +210,6 @@ class LocalTrainer:
             "curriculum": self.curriculum.state(),
         }
         save_checkpoint(self.config.run, self.step, self.actor, self.tokenizer, state)
-
-
-class LocalMaker(ExperienceMaker):
-    """Asks the models in this process, not Ray's.
-
-    `info["entropy"]` is an estimate in nats a token: minus the mean log-probability of what was
-    sampled.
-
-    Attributes:
-        models: the actor, and the reference model if there is one.
-    """
-
-    models: tuple[Any, Any | None]
-
-    def split_rollout_samples(self, rollout_samples: list[Any]) -> list[Any]:
-        """Micro-batches of episodes of similar lengths."""
-        for index, sample in enumerate(rollout_samples):
-            sample.index = [index]
-        size = self.args.rollout.micro_batch_size
-        ordered = sorted(rollout_samples, key=lambda sample: int(sample.total_length))
-        return [
-            type(ordered[0]).concat_experiences(
-                ordered[start : start + size], self.tokenizer.pad_token_id
-            )
-            for start in range(0, len(ordered), size)
-        ]
-
-    @torch.no_grad()  # type: ignore[untyped-decorator]
-    def make_experience(self, samples_list: list[Any]) -> list[Any]:
-        """Add the log-probabilities of the models as they are before the update."""
-        actor, reference = self.models
-        algorithm = self.config.algorithm
-        device = next(actor.parameters()).device
-        actor.eval()
-        for batch in samples_list:
-            inputs = (batch.sequences, batch.action_mask, batch.attention_mask)
-            inputs = tuple(tensor.to(device) for tensor in inputs)
-            # A single update starts from these very probabilities: it computes them itself.
-            if algorithm.epochs * algorithm.updates > 1:
-                batch.action_log_probs = actor(*inputs).cpu()
-            if reference is not None:
-                batch.base_action_log_probs = reference(*inputs).cpu()
-            drawn = batch.rollout_log_probs * batch.action_mask
-            batch.info["entropy"] = -masked_mean(drawn, batch.action_mask, dim=-1)
-        return samples_list
-
-
-def _arguments(config: GRPOConfig) -> Any:
-    """What OpenRLHF's classes read of the command line."""
-    size = config.hardware.micro_batch
-    return SimpleNamespace(
-        algo=SimpleNamespace(advantage=SimpleNamespace(estimator="group_norm")),
-        rollout=SimpleNamespace(n_samples_per_prompt=config.rollout.samples, micro_batch_size=size),
-        train=SimpleNamespace(dynamic_batch_enable=False),
-    )
-
-
-def _micro_batches(items: Sequence[Any], size: int) -> Iterator[Any]:
-    ordered = sorted(items, key=lambda item: int(item.total_length))
-    for start in range(0, len(ordered), size):
-        yield make_experience_batch(ordered[start : start + size])
 
 
 def _differs(group: Sequence[dict[str, Any]]) -> bool:
