@@ -11,6 +11,7 @@ from typing import Any, Self
 from rich.console import Console
 
 from tau2_gym.errors import ConfigError
+from tau2_gym.journal import replace_file
 from trainers.config import Run
 
 
@@ -20,8 +21,8 @@ class RunLog:
     Args:
         run: where to, and which trackers.
         config: all settings of the run.
-        step: the step that the run goes on after; what an earlier process wrote about later ones,
-            which are taken again, is dropped.
+        step: the step that the run goes on after, 0 if it begins; what an earlier process wrote
+            about steps that are taken again is dropped.
 
     Raises:
         ConfigError: a tracker that was asked for is not installed.
@@ -32,9 +33,11 @@ class RunLog:
         self.console = Console()
         run.output.mkdir(parents=True, exist_ok=True)
         (run.output / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-        kept = [line for line in self._lines() if json.loads(line)["step"] <= step]
-        self._file = self.path.open("w", encoding="utf-8")
-        self._file.writelines(kept)
+        # Before its first checkpoint a run begins anew, with the evaluation at step 0.
+        first = step + 1 if step else 0
+        kept = [line for line in self._lines() if json.loads(line)["step"] < first]
+        replace_file(self.path, "".join(kept).encode())
+        self._file = self.path.open("a", encoding="utf-8")
         self._board: Any = None
         if run.tensorboard:
             try:
@@ -44,7 +47,7 @@ class RunLog:
                     "logs for TensorBoard take tensorboard: pip install tensorboard, or set "
                     "run.tensorboard to false"
                 ) from error
-            self._board = SummaryWriter(str(run.output / "logs"), purge_step=step + 1)
+            self._board = SummaryWriter(str(run.output / "logs"), purge_step=first)
         self._wandb: Any = None
         if run.wandb is not None:
             try:

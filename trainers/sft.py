@@ -101,7 +101,7 @@ def check_rows(config: SFTConfig, rows: Rows) -> None:
         ConfigError: one does not fit, the model's chat template does not do, or its tokenizer cannot
             be loaded.
     """
-    template = FlatTemplate(ChatCodec.load(config.model).tokenizer)
+    template = FlatTemplate(ChatCodec.load(config.model, tools=False).tokenizer)
     for number, row in enumerate(rows, start=1):
         try:
             length = len(template.encode(row["messages"]).ids)

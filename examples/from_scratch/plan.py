@@ -67,7 +67,7 @@ class Plan:
     grpo_steps: int = 36
     grpo_tasks: int = 12
     grpo_samples: int = 8
-    grpo_lr: float = 5e-4
+    grpo_lr: float = 2.5e-4
     turns: int = 24
     dev: tuple[int, int, int] = (12, 10, 8)
     evaluations: int = 8

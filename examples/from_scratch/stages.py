@@ -133,7 +133,7 @@ class Pipeline:
                 correction="off",  # sampling and training are the same arithmetic here
             ),
             optimizer=Optimizer(
-                lr=plan.grpo_lr, schedule="cosine", min_lr=0.1, warmup=0.05, weight_decay=0.0
+                lr=plan.grpo_lr, schedule="cosine", min_lr=0.1, warmup=0.1, weight_decay=0.0
             ),
             hardware=CPU,
             evaluation=Evaluation(only=self.tasks.dev, every=12, samples=2, temperature=1.0),

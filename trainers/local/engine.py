@@ -148,8 +148,10 @@ class LocalEngine:
         self._worker: asyncio.Task[None] | None = None
 
     def reset(self) -> None:
-        """Forget all conversations: the weights have changed."""
+        """Forget all conversations: the weights have changed. What follows does not depend on what was
+        before, not even in its rounding."""
         self._held = [[] for _ in range(self._count)]
+        self._idle.sort()
 
     async def generate(self, prompt_token_ids: list[int], params: Any, **_: Any) -> Any:
         """Sample a turn.
@@ -189,13 +191,17 @@ class LocalEngine:
         running: list[_Job] = []
         try:
             await self._generate(running)
-        except Exception as error:
+        except BaseException as error:
+            lost = [*running, *self._waiting]
+            self._waiting.clear()
+            if running:
+                self._slots = None
+            if not isinstance(error, Exception):  # the loop ends
+                raise
             failure = InfrastructureError(f"the model failed: {type(error).__name__}: {error}")
-            for job in (*running, *self._waiting):
+            for job in lost:
                 if not job.answer.done():
                     job.answer.set_exception(failure)
-            self._waiting.clear()
-            self._slots = None
 
     async def _generate(self, running: list[_Job]) -> None:
         """New requests join when as many wait as are under way."""
@@ -206,10 +212,10 @@ class LocalEngine:
             room = min(len(self._waiting), len(self._idle))
             if room and len(self._waiting) >= len(running):
                 joining = [self._waiting.popleft() for _ in range(room)]
+                running += joining
                 self._settle(joining)
                 for similar in _buckets([(job, self._new(job)) for job in joining]):
                     self._pass([job for job, _ in similar], [tokens for _, tokens in similar])
-                running += joining
             elif running:
                 self._pass(running, [job.ids[-1:] for job in running])
             else:

@@ -126,7 +126,6 @@ class LocalTrainer:
         values = training_metrics(experiences) | _group_metrics(experiences)
         order = random.Random(f"{self.config.run.seed}/{self.step}/order")
         values |= self.update.learn(experiences, order)
-        self.engine.reset()
         values["timing/generation"] = sampled - begun
         values["timing/step_total"] = time.perf_counter() - begun
         return {f"train/{name}": value for name, value in values.items()}
@@ -187,6 +186,7 @@ class LocalTrainer:
             temperature=temperature, top_p=rollout.top_p, top_k=rollout.top_k, logprobs=1
         )
         gate = asyncio.Semaphore(rollout.concurrency)
+        self.engine.reset()
 
         async def play(task: Key, trial: int) -> dict[str, Any]:
             label = json.dumps({"domain": task[0], "task_id": task[1], "trial": trial})

@@ -48,6 +48,7 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
         ConfigError: no model can be loaded from there.
     """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
     from trainers.standins import standins
@@ -60,7 +61,7 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
             dtype=getattr(torch, DTYPES[hardware.dtype]),
             attn_implementation=hardware.attention,
         )
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         raise ConfigError(f"no model can be loaded from {path!r}: {_first(error)}") from error
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     model.config.use_cache = False

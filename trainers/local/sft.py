@@ -139,7 +139,7 @@ class _Loss:
         total = 0.0
         for loss in self._parts(items):
             loss.backward()
-            total += float(loss)
+            total += float(loss.detach())
         return total
 
     def mean(self, items: list[Item]) -> float:

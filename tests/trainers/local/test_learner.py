@@ -1,0 +1,250 @@
+"""Checkpoints are whole or not there, and a learner that goes on from one takes the same steps."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tau2_gym.errors import ConfigError
+from tests.trainers.local import small
+from tests.trainers.local.small import torch
+from trainers.config import Optimizer, Run
+from trainers.local.learner import (
+    Learner,
+    latest_checkpoint,
+    load_actor,
+    load_tokenizer,
+    save_checkpoint,
+    save_model,
+)
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return small.start(tmp_path_factory.mktemp("start"))
+
+
+def actor(path: str, temperature: float = 1.0) -> Any:
+    return load_actor(path, small.CPU, temperature)
+
+
+def run(folder: Path, keep: int = 3) -> Run:
+    return Run(output=folder, keep=keep)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Checkpoints
+
+
+def test_the_newest_checkpoints_are_kept(start: str, tmp_path: Path) -> None:
+    settings, model = run(tmp_path, keep=2), actor(start)
+    assert latest_checkpoint(settings) is None
+    for step in (2, 4, 10, 100):
+        folder = save_checkpoint(settings, step, model, small.tokenizer(), {"step": step})
+        assert latest_checkpoint(settings) == (folder, {"step": step})
+    assert names(tmp_path / "checkpoints") == ["000010", "000100"]
+    assert small.apart(folder, start) == 0
+    assert load_tokenizer(str(folder)).get_vocab() == small.tokenizer().get_vocab()
+
+
+class Breaks:
+    """A model that is killed when it has written one of its files."""
+
+    def save_pretrained(self, folder: Path) -> None:
+        (folder / "config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("step", [1, 2], ids=["again", "next"])
+def test_half_a_checkpoint_is_none(start: str, tmp_path: Path, step: int) -> None:
+    settings, model = run(tmp_path), actor(start)
+    whole = save_checkpoint(settings, 1, model, small.tokenizer(), {"step": 1})
+    before = names(whole)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(settings, step, SimpleNamespace(model=Breaks()), small.tokenizer(), {})
+    assert latest_checkpoint(settings) == (whole, {"step": 1})
+    assert names(whole) == before
+    # What was left does not stand in the way of the next one.
+    save_checkpoint(settings, step, model, small.tokenizer(), {"step": 7})
+    found = latest_checkpoint(settings)
+    assert found is not None
+    assert found[1] == {"step": 7}
+    assert names(found[0]) == before
+    assert names(tmp_path / "checkpoints") == sorted({"000001", f"{step:06d}"})
+
+
+def test_a_model_takes_the_place_of_an_older_one_whole(start: str, tmp_path: Path) -> None:
+    folder, model = tmp_path / "run" / "model", actor(start)
+    save_model(model, small.tokenizer(), folder)
+    before = names(folder)
+    with pytest.raises(KeyboardInterrupt):
+        save_model(SimpleNamespace(model=Breaks()), small.tokenizer(), folder)
+    assert names(folder) == before
+    with torch.no_grad():
+        next(model.parameters()).add_(1.0)
+    save_model(model, small.tokenizer(), folder)
+    assert names(folder.parent) == ["model"]
+    assert small.apart(folder, start) == pytest.approx(1.0, abs=1e-5)
+
+
+# Loading
+
+
+def cut(file: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        content = (folder / file).read_bytes()
+        (folder / file).write_bytes(content[: len(content) // 2])
+
+    return damage
+
+
+def without(file: str) -> Callable[[Path], None]:
+    return lambda folder: (folder / file).unlink()
+
+
+def of_another_kind(folder: Path) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "model_type": "abacus"}))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without("config.json"),
+        without("model.safetensors"),
+        cut("config.json"),
+        cut("model.safetensors"),
+        of_another_kind,
+    ],
+)
+def test_a_model_that_cannot_be_loaded_takes_one_sentence(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = small.start(tmp_path / "model")
+    damage(Path(path))
+    with pytest.raises(ConfigError, match="no model can be loaded from") as refused:
+        actor(path)
+    assert path in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("damage", [cut("tokenizer.json"), cut("tokenizer_config.json")])
+def test_a_tokenizer_that_cannot_be_loaded_takes_one_sentence(
+    damage: Callable[[Path], None], tmp_path: Path
+) -> None:
+    path = small.start(tmp_path / "model")
+    damage(Path(path))
+    with pytest.raises(ConfigError, match="no tokenizer can be loaded from") as refused:
+        load_tokenizer(path)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("load", [actor, load_tokenizer])
+def test_a_folder_that_is_not_there_takes_one_sentence(
+    load: Callable[[str], Any], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="can be loaded from") as refused:
+        load(str(tmp_path / "missing"))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_tokenizer_without_padding_pads_with_its_end(tmp_path: Path) -> None:
+    plain = load_tokenizer(small.start(tmp_path / "model"))
+    assert (plain.pad_token, plain.eos_token) == ("<|endoftext|>", "<|im_end|>")
+    plain.pad_token = None
+    plain.save_pretrained(tmp_path / "other")
+    assert load_tokenizer(str(tmp_path / "other")).pad_token == "<|im_end|>"
+
+
+def test_probabilities_are_those_that_episodes_are_sampled_from(start: str) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    mask = torch.ones((1, 3), dtype=torch.long)
+    for heat in (1.0, 0.5):
+        model = actor(start, heat)
+        with torch.no_grad():
+            found = model(ids, mask, attention_mask=torch.ones_like(ids))
+            logits = model.model(input_ids=ids).logits[0, :-1]
+        expected = (logits / heat).log_softmax(-1).gather(-1, ids[0, 1:, None])[:, 0]
+        assert found[0].tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+# Learning
+
+
+def step(learner: Learner, seed: int) -> float:
+    """Lower the sum of some logits."""
+    torch.manual_seed(seed)
+    ids = torch.randint(0, 100, (2, 8))
+    learner.actor.model(input_ids=ids).logits[..., :50].sum().backward()
+    return learner.step()
+
+
+def test_a_learner_goes_on_where_it_was(start: str, tmp_path: Path) -> None:
+    optimizer = Optimizer(lr=1e-2, schedule="cosine", warmup=0.3)
+    model = actor(start)
+    learner = Learner(model, optimizer, 6)
+    for number in range(3):
+        step(learner, number)
+    settings = run(tmp_path)
+    save_checkpoint(settings, 3, model, small.tokenizer(), learner.state())
+    chance = torch.get_rng_state()
+    found = latest_checkpoint(settings)
+    assert found is not None
+    other = Learner(actor(str(found[0])), optimizer, 6)
+    other.load_state(found[1])
+    assert torch.equal(torch.get_rng_state(), chance)
+    for number in range(3, 6):
+        assert other.lr == learner.lr
+        assert step(other, number) == step(learner, number)
+    assert other.updates == learner.updates == 6
+    for one, two in zip(model.parameters(), other.actor.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"warmup": 0.0}, [1.0] * 4),
+        ({"warmup": 0.5}, [0.0, 0.5, 1.0, 1.0]),
+        (
+            {"schedule": "cosine", "warmup": 0.0},
+            [(1 + math.cos(math.pi * n / 4)) / 2 for n in range(4)],
+        ),
+        (
+            {"schedule": "cosine", "warmup": 0.0, "min_lr": 0.5},
+            [(3 + math.cos(math.pi * n / 4)) / 4 for n in range(4)],
+        ),
+    ],
+)
+def test_schedules(start: str, options: dict[str, Any], expected: list[float]) -> None:
+    learner = Learner(actor(start), Optimizer(lr=0.01, **options), 4)
+    found = []
+    for number in range(4):
+        found.append(learner.lr / 0.01)
+        step(learner, number)
+    assert found == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("limit", [1e9, 0.5])
+def test_gradients_are_clipped_and_their_norm_is_told(start: str, limit: float) -> None:
+    learner = Learner(actor(start), Optimizer(lr=1e-3, max_norm=limit), 4)
+    weights = list(learner.actor.parameters())
+    kept: list[float] = []
+
+    def look(*_: Any) -> None:
+        kept.append(float(torch.cat([weight.grad.flatten() for weight in weights]).norm()))
+
+    learner._adam.register_step_pre_hook(look)
+    norm = step(learner, 0)
+    assert norm > 0.5
+    assert kept == [pytest.approx(min(norm, limit), rel=1e-4)]
+    assert all(weight.grad is None for weight in weights)
