@@ -283,7 +283,7 @@ class Run(Section):
 
 
 class GRPOConfig(Section):
-    """GRPO on the environment. `run.steps` must be given: tasks are drawn without end."""
+    """GRPO on the environment, for 200 steps if `run.steps` is not given: tasks are drawn without end."""
 
     model: str
     tasks: Tasks = Tasks()
@@ -299,9 +299,7 @@ class GRPOConfig(Section):
     @field_validator("run")
     @classmethod
     def _ends(cls, run: Run) -> Run:
-        if run.steps is None:
-            raise ValueError("steps must be given")
-        return run
+        return run.model_copy(update={"steps": 200}) if run.steps is None else run
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from rich.console import Console
-
 from tau2_gym.errors import ConfigError
 from tau2_gym.journal import replace_file
 from trainers.config import Run
@@ -30,7 +28,6 @@ class RunLog:
 
     def __init__(self, run: Run, config: Mapping[str, Any], step: int = 0) -> None:
         self.path = run.output / "log.jsonl"
-        self.console = Console()
         run.output.mkdir(parents=True, exist_ok=True)
         (run.output / "config.json").write_text(json.dumps(config, indent=1) + "\n")
         # Before its first checkpoint a run begins anew, with the evaluation at step 0.

@@ -28,7 +28,7 @@ Evaluations = dict[str, dict[str, Any]]
 
 
 def write_report(runs: Path, folder: Path) -> None:
-    """Write `from_scratch.md`, `.json` and `.png`.
+    """Write `tables.md`, `numbers.json` and `curves.png`.
 
     Args:
         runs: a folder with `seed0`, `seed1` ….
@@ -46,7 +46,7 @@ def write_report(runs: Path, folder: Path) -> None:
         stage: {seed: _curve(path / stage) for seed, path in seeds.items()} for stage in COLOURS
     }
     write_json(
-        folder / "from_scratch.json",
+        folder / "numbers.json",
         {
             "plan": asdict(Plan()),
             "evaluations": found,
@@ -54,8 +54,8 @@ def write_report(runs: Path, folder: Path) -> None:
             "dev_pass@1": curves,
         },
     )
-    (folder / "from_scratch.md").write_text("\n".join(_tables(found, seeds)) + "\n")
-    _plot(found, curves, folder / "from_scratch.png")
+    (folder / "tables.md").write_text("\n".join(_tables(found, seeds)) + "\n")
+    _plot(found, curves, folder / "curves.png")
 
 
 def _evaluations(path: Path) -> Evaluations:

@@ -71,7 +71,7 @@ class Pipeline:
     def start(self) -> Path:
         """A tokenizer made of demonstrations, and a model of random weights."""
         folder = self.folder / "start"
-        if not (folder / "config.json").exists():
+        if not (folder / "model.safetensors").exists():
             plan = self.plan
             # What customers say and databases hold, from more tasks than are shown to the model.
             records = self._show(dict.fromkeys((*self.tasks.demonstrations, *self.tasks.practice)))

@@ -194,7 +194,7 @@ def write_runs(folder: Path) -> Path:
 def test_a_report_of_the_runs_there_are(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     write_report(write_runs(tmp_path / "runs"), tmp_path / "report")
-    rows = (tmp_path / "report" / "from_scratch.md").read_text().splitlines()
+    rows = (tmp_path / "report" / "tables.md").read_text().splitlines()
     cell = "50.0 (40–60)"
     assert f"| 1 | sft | {cell} | {cell} | – | {cell} | 25 / 50 / 75 | 7.2 |" in rows
     assert sum(row.startswith("| 0 | ") and "(" in row for row in rows) == len(STAGES)
@@ -205,11 +205,11 @@ def test_a_report_of_the_runs_there_are(tmp_path: Path) -> None:
     assert "| Seed | sft | rft |" in rows
     assert "| 0 | 1.5 min | 0.5 min |" in rows
     assert "| 1 | 1.0 min |  |" in rows
-    data = json.loads((tmp_path / "report" / "from_scratch.json").read_text())
+    data = json.loads((tmp_path / "report" / "numbers.json").read_text())
     assert data["plan"]["context"] == Plan().context
     assert data["dev_pass@1"]["grpo-sparse"]["1"] == [[0, 0.25], [6, 0.5]]
     assert data["evaluations"]["0"]["rft"]["model"] == "rft"
-    picture = (tmp_path / "report" / "from_scratch.png").read_bytes()
+    picture = (tmp_path / "report" / "curves.png").read_bytes()
     assert picture.startswith(b"\x89PNG")
 
 

@@ -108,7 +108,7 @@ class LocalTrainer:
                     values |= self.evaluate()
                 log.write(self.step, values)
                 self.console.print(_line(self.step, run.steps, values), highlight=False)
-                if self.step % run.save_every == 0 and not last:
+                if last or self.step % run.save_every == 0:
                     self._save()
         folder = run.output / "model"
         save_model(self.actor, self.tokenizer, folder)

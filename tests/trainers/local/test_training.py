@@ -208,23 +208,31 @@ def test_a_checkpoint_knows_how_often_tasks_were_solved(runs: Runs) -> None:
     saved = latest_checkpoint(runs.grpo("grpo").run)
     assert saved is not None
     folder, state = saved
-    assert (folder.name, state["step"]) == (f"{STEPS - 1:06d}", STEPS - 1)
+    assert (folder.name, state["step"]) == (f"{STEPS:06d}", STEPS)
     assert (folder / "tokenizer_config.json").exists()
     attempts = [tried for _, tried in state["curriculum"]["telecom"].values()]
-    assert sum(attempts) == 2 * 4 * (STEPS - 1)
+    assert sum(attempts) == 2 * 4 * STEPS
 
 
-def test_all_terms_of_the_loss(runs: Runs) -> None:
+def test_a_finished_run_is_not_trained_again(runs: Runs) -> None:
+    before = runs.log("sft-again")
+    sft.train(runs.sft("sft-again"), QUIET)
+    assert runs.log("sft-again") == before
+    assert runs.apart("sft-again", "sft") == 0
+
+
+def test_a_reference_holds_the_policy_back(runs: Runs) -> None:
     """Two passes in two parts each: after the first part the model is no longer the reference."""
-    options = {"epochs": 2, "updates": 2, "kl": 0.1, "correction": "mask"}
-    grpo.train(runs.grpo("terms", 2, dynamic_filtering=True, **options), QUIET)
-    _, first, second = runs.log("terms")
-    for line in (first, second):
-        assert line["train/kl"] > 0
-        assert line["train/logprob_diff_max"] <= 1e-4
-        assert line["train/logprob_diff_mean"] <= line["train/logprob_diff_max"]
-    assert second["train/actor_lr"] < first["train/actor_lr"]
-    assert runs.apart("terms", "fluent") > 1e-4
+    last = {}
+    for weight in (1e-9, 5.0):
+        options = {"epochs": 2, "updates": 2, "kl": weight, "correction": "mask"}
+        name = f"kl-{weight}"
+        grpo.train(runs.grpo(name, 2, dynamic_filtering=True, **options), QUIET)
+        for line in runs.log(name)[1:]:
+            assert line["train/kl"] > 0
+            assert line["train/logprob_diff_mean"] <= line["train/logprob_diff_max"] <= 1e-4
+            last[weight] = line["train/kl"]
+    assert last[5.0] < last[1e-9] / 2
 
 
 def test_playing_without_learning(runs: Runs) -> None:
