@@ -177,7 +177,7 @@ def _plot(
     floors = (("workflow", CEILING), ("fixall", FIXALL), ("always transfer", TRANSFER))
     for name, level in floors:
         right.axhline(level, color="grey", linewidth=0.8, linestyle=":")
-        right.text(len(shown) - 0.45, level - 0.035, name, fontsize=8, color="grey", ha="right")
+        right.text(-0.45, level - 0.035, name, fontsize=8, color="grey")
     right.set(title="40 test tasks, sampled", ylabel="pass@1", ylim=(0, 1.02))
     right.set_xticks(range(len(shown)), shown, rotation=20)
     figure.savefig(file, dpi=110)
