@@ -3,7 +3,7 @@ backend, and errors."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from os import environ
@@ -101,3 +101,8 @@ def _absent(packages: Sequence[str]) -> list[str]:
 def _gpus() -> int:
     """GPUs of this machine, without claiming any."""
     return sum(path.name[len("nvidia") :].isdigit() for path in Path("/dev").glob("nvidia*"))
+
+
+def given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a command line that were given: neither None nor empty."""
+    return {name: value for name, value in options.items() if value not in (None, "")}

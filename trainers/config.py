@@ -353,7 +353,7 @@ def load_config(
     Args:
         kind: which settings.
         recipes: YAML files, later ones over earlier ones; None for defaults.
-        overrides: dotted names and values, such as `{"run.seed": 7}`; None stands for "not given".
+        overrides: dotted names and values, such as `{"run.seed": 7}`.
 
     Raises:
         ConfigError: there is no such file, it is no mapping, or a name or value is not allowed;
@@ -367,8 +367,7 @@ def load_config(
                 value = {**(settings.get(name) or {}), **value}
             settings[name] = value
     for name, value in overrides.items():
-        if value is not None:
-            _put(settings, name.split("."), value)
+        _put(settings, name.split("."), value)
     try:
         return kind.model_validate(settings)
     except ValidationError as error:

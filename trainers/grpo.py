@@ -17,7 +17,7 @@ from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import check_same, grpo_launch
-from trainers.command import GRPO_PACKAGES, choose_backend, errors, settings
+from trainers.command import GRPO_PACKAGES, choose_backend, errors, given, settings
 from trainers.config import GRPOConfig, load_config
 from trainers.tasks import evaluation_tasks, training_tasks
 
@@ -68,18 +68,22 @@ def main(
         recipe = load_config(
             GRPOConfig,
             config,
-            {
-                "model": model or None,
-                "tasks.domains": [name.strip() for name in domains.split(",")] if domains else None,
-                "environment.user": user or None,
-                "environment.user_model": user_model or None,
-                "environment.user_url": user_url or None,
-                "algorithm.credit": credit or None,
-                "run.steps": steps,
-                "run.seed": seed,
-                "run.output": None if output is None else str(output),
-                **settings(set_ or ()),
-            },
+            given(
+                {
+                    "model": model,
+                    "tasks.domains": [name.strip() for name in domains.split(",")]
+                    if domains
+                    else None,
+                    "environment.user": user,
+                    "environment.user_model": user_model,
+                    "environment.user_url": user_url,
+                    "algorithm.credit": credit,
+                    "run.steps": steps,
+                    "run.seed": seed,
+                    "run.output": None if output is None else str(output),
+                }
+            )
+            | settings(set_ or ()),
         )
         chosen, why = choose_backend(backend, GRPO_PACKAGES, recipe.hardware, dry_run=dry_run)
         check_tasks(recipe)

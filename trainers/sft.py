@@ -16,7 +16,7 @@ from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import Launch, check_same, sft_launch
-from trainers.command import SFT_PACKAGES, choose_backend, errors, settings
+from trainers.command import SFT_PACKAGES, choose_backend, errors, given, settings
 from trainers.config import SFTConfig, load_config
 from trainers.dataset import DATA, read_rows
 from trainers.flat import FlatTemplate, UnfitError
@@ -69,15 +69,17 @@ def main(
         recipe = load_config(
             SFTConfig,
             config,
-            {
-                "model": model or None,
-                "data": None if data is None else str(data),
-                "eval_data": None if eval_data is None else str(eval_data),
-                "run.steps": steps,
-                "run.seed": seed,
-                "run.output": None if output is None else str(output),
-                **settings(set_ or ()),
-            },
+            given(
+                {
+                    "model": model,
+                    "data": None if data is None else str(data),
+                    "eval_data": None if eval_data is None else str(eval_data),
+                    "run.steps": steps,
+                    "run.seed": seed,
+                    "run.output": None if output is None else str(output),
+                }
+            )
+            | settings(set_ or ()),
         )
         chosen, why = choose_backend(backend, SFT_PACKAGES, recipe.hardware, dry_run=dry_run)
         rows = read_rows(recipe.data)
