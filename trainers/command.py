@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from os import environ
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -21,6 +21,24 @@ BACKENDS = ("openrlhf", "local")
 GRPO_PACKAGES = ("openrlhf", "ray", "vllm", "deepspeed", "flash_attn")
 SFT_PACKAGES = ("openrlhf", "deepspeed", "flash_attn")
 LOCAL_PACKAGES = ("openrlhf", "torch", "transformers")
+
+
+Model = Annotated[
+    str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
+]
+Recipes = Annotated[
+    list[Path] | None,
+    typer.Option(help="Recipes, later ones over earlier ones; see trainers/recipes."),
+]
+Seed = Annotated[int | None, typer.Option(help="Decides everything random.")]
+Output = Annotated[Path | None, typer.Option(help="Folder for checkpoints, logs and the model.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Any setting of the recipe: section.name=value."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
+]
 
 
 @contextmanager

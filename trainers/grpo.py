@@ -17,7 +17,19 @@ from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import check_same, grpo_launch
-from trainers.command import GRPO_PACKAGES, choose_backend, errors, given, settings
+from trainers.command import (
+    GRPO_PACKAGES,
+    DryRun,
+    Model,
+    Output,
+    Recipes,
+    Seed,
+    Set,
+    choose_backend,
+    errors,
+    given,
+    settings,
+)
 from trainers.config import GRPOConfig, load_config
 from trainers.tasks import evaluation_tasks, training_tasks
 
@@ -26,23 +38,16 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def main(
-    model: Annotated[
-        str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
-    ] = "",
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(help="Recipes, later ones over earlier ones; see trainers/recipes."),
-    ] = None,
+    model: Model = "",
+    config: Recipes = None,
     domains: Annotated[str, typer.Option(help="Comma-separated, to train on.")] = "",
     user: Annotated[str, typer.Option(help="scripted, or litellm for a model.")] = "",
     user_model: Annotated[str, typer.Option(help="For example gpt-4.1-mini.")] = "",
     user_url: Annotated[str, typer.Option(help="An OpenAI-compatible server.")] = "",
     credit: Annotated[str, typer.Option(help="trajectory, or turn.")] = "",
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints, logs and the model.")
-    ] = None,
+    seed: Seed = None,
+    output: Output = None,
     backend: Annotated[
         str,
         typer.Option(
@@ -50,13 +55,8 @@ def main(
             "it needs is there."
         ),
     ] = "",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting of the recipe: section.name=value."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
-    ] = False,
+    set_: Set = None,
+    dry_run: DryRun = False,
 ) -> None:
     """GRPO on tau2-bench's training tasks.
 

@@ -15,7 +15,7 @@ from typing import Any
 from agents.attempts import Key
 from agents.base import AgentView
 from agents.codec import ChatCodec
-from agents.prompts import make_prompt
+from agents.prompts import make_prompt, shows_tools
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import chat_message
@@ -27,9 +27,6 @@ Row = dict[str, Any]
 """`messages`, and where they come from; see `RowMaker.row`."""
 
 Chat = list[dict[str, Any]]
-
-NO_TOOLS = "bare"
-"""The prompt under which no tools are shown."""
 
 
 class RowMaker:
@@ -63,7 +60,7 @@ class RowMaker:
         self.source = source
         self.data_dir = data_dir
         self.template = FlatTemplate(tokenizer)
-        self._codec = ChatCodec(tokenizer, tools=prompt != NO_TOOLS)
+        self._codec = ChatCodec(tokenizer, tools=shows_tools(prompt))
         self._prompt = make_prompt(prompt, source)
         self._domain = partial(get_domain, source=source, data_dir=data_dir)
         self._systems: dict[str, dict[str, str]] = {}
@@ -135,7 +132,7 @@ class RowMaker:
         return self._systems[name]
 
     def _tools(self, name: str) -> list[dict[str, Any]]:
-        if self.prompt == NO_TOOLS:
+        if not shows_tools(self.prompt):
             return []
         return [tool.schema for tool in self._domain(name).agent_tools.values()]
 

@@ -16,7 +16,19 @@ from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from tau2_gym.errors import ConfigError
 from trainers.cluster.launch import Launch, check_same, sft_launch
-from trainers.command import SFT_PACKAGES, choose_backend, errors, given, settings
+from trainers.command import (
+    SFT_PACKAGES,
+    DryRun,
+    Model,
+    Output,
+    Recipes,
+    Seed,
+    Set,
+    choose_backend,
+    errors,
+    given,
+    settings,
+)
 from trainers.config import SFTConfig, load_config
 from trainers.dataset import DATA, read_rows
 from trainers.flat import FlatTemplate, UnfitError
@@ -28,22 +40,15 @@ Rows = Sequence[dict[str, Any]]
 
 @app.command()
 def main(
-    model: Annotated[
-        str, typer.Option(help="A folder, that of a run too, or a name on the Hugging Face hub.")
-    ] = "",
+    model: Model = "",
     data: Annotated[
         Path | None, typer.Option(help="What trainers.rft has written, or a file of rows.")
     ] = None,
     eval_data: Annotated[Path | None, typer.Option(help="The same, to compute a loss on.")] = None,
-    config: Annotated[
-        list[Path] | None,
-        typer.Option(help="Recipes, later ones over earlier ones; see trainers/recipes."),
-    ] = None,
+    config: Recipes = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of epochs.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Decides everything random.")] = None,
-    output: Annotated[
-        Path | None, typer.Option(help="Folder for checkpoints, logs and the model.")
-    ] = None,
+    seed: Seed = None,
+    output: Output = None,
     backend: Annotated[
         str,
         typer.Option(
@@ -51,13 +56,8 @@ def main(
             "it needs is there."
         ),
     ] = "",
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Any setting of the recipe: section.name=value."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")
-    ] = False,
+    set_: Set = None,
+    dry_run: DryRun = False,
 ) -> None:
     """Train a model to speak as the assistant of conversations does.
 

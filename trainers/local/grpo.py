@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from agents.attempts import SUCCESS
 from trainers.config import GRPOConfig
+from trainers.credit import EPSILON
 from trainers.curriculum import Curriculum, Key, draw_tasks
 from trainers.executor import EpisodeExecutor
 from trainers.local.engine import LocalEngine
@@ -200,7 +202,7 @@ class LocalTrainer:
     def _observe(self, group: Sequence[dict[str, Any]]) -> None:
         task = json.loads(group[0]["label"])
         valid = [response for response in group if not response["extra_logs"]["masked"]]
-        solved = sum(response["scores"] >= 1 for response in valid)
+        solved = sum(response["scores"] >= SUCCESS for response in valid)
         self.curriculum.observe(task["domain"], task["task_id"], solved, len(valid))
 
     def _save(self) -> None:
@@ -215,14 +217,14 @@ class LocalTrainer:
 def _differs(group: Sequence[dict[str, Any]]) -> bool:
     """Whether the episodes of a group teach anything: they have not all earned the same."""
     rewards = [r["reward"] for r in group if not r["extra_logs"]["masked"]]
-    return bool(rewards) and max(rewards) - min(rewards) > 1e-6
+    return bool(rewards) and max(rewards) - min(rewards) > EPSILON
 
 
 def _group_metrics(experiences: Sequence[Any]) -> dict[str, float]:
     spread = torch.cat([batch.info["group_reward_std"] for batch in experiences])
     return {
         "entropy": float(torch.cat([b.info["entropy"] for b in experiences]).mean()),
-        "equal_groups": float((spread <= 1e-6).float().mean()),
+        "equal_groups": float((spread <= EPSILON).float().mean()),
     }
 
 
