@@ -7,6 +7,7 @@ under way, count spoilt attempts and are forgotten at the end of the process. Th
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -70,9 +71,11 @@ def draw_tasks(
     """
     drawn: list[Key] = []
     while len(drawn) < count:
-        # Efraimidis, Spirakis: Weighted random sampling with a reservoir (2006): keys u^(1/w).
+        # Efraimidis, Spirakis: Weighted random sampling with a reservoir (2006): keys u^(1/w), here
+        # their logarithms, since small weights make keys too small for a float.
         keys = {
-            task: rng.random() ** (1 / (1.0 if curriculum is None else curriculum.weight(*task)))
+            task: math.log(rng.random() or math.ulp(0.0))
+            / (1.0 if curriculum is None else curriculum.weight(*task))
             for task in tasks
         }
         drawn += sorted(keys, key=lambda task: -keys[task])[: count - len(drawn)]

@@ -23,7 +23,6 @@ from threading import Thread
 from typing import Any
 
 from agents.attempts import Attempt, Record, attempt_seed
-from agents.backends.base import FinishReason, Generation
 from agents.base import AgentView, Reply
 from agents.codec import ChatCodec
 from agents.models import ChatOptions, make_model_user
@@ -32,12 +31,13 @@ from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
 from agents.token_agent import Memory, TokenAgent
 from agents.trajectory import Segment, Trajectory
-from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError
+from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.types import Fault, Termination
 from tau2_gym.users import AsyncUser, User, make_user
 from trainers.config import SETTINGS, GRPOConfig
+from trainers.engine import EngineBackend
 from trainers.standins import standins
 
 with standins():
@@ -58,60 +58,6 @@ def settings_of_environment() -> GRPOConfig:
     if path is None or not Path(path).is_file():
         raise ConfigError(f"{SETTINGS} must name a file of settings, not {path!r}")
     return GRPOConfig.model_validate_json(Path(path).read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class EngineBackend:
-    """A `GenerationBackend` on an engine of OpenRLHF's kind: vLLM's, or the local one.
-
-    Attributes:
-        engine: has `generate(ids, sampling_params)`, which answers as vLLM does.
-        template: sampling parameters of the engine's kind, as OpenRLHF gives them.
-        context: the most tokens of an episode.
-        loop: the event loop that the engine lives on, if it is another one than the episode's.
-    """
-
-    engine: Any
-    template: Any
-    context: int
-    loop: asyncio.AbstractEventLoop | None = None
-
-    async def ready(self) -> int:
-        """The most tokens of an episode."""
-        return self.context
-
-    async def generate(
-        self, ids: Sequence[int], params: SamplingParams, rid: str, stop_ids: Sequence[int] = ()
-    ) -> Generation:
-        """Sample one turn; see `GenerationBackend`."""
-        asked = _copy(self.template)
-        asked.max_tokens = params.max_new_tokens
-        asked.top_k = params.top_k
-        asked.seed = params.seed % 2**63
-        asked.stop_token_ids = list(stop_ids)
-        asked.logprobs = asked.logprobs or 1
-        call = self.engine.generate(list(ids), asked)
-        if self.loop is not None:
-            call = asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
-        try:
-            output = (await call).outputs[0]
-        except (Tau2GymError, InfrastructureError):
-            raise
-        except Exception as error:
-            cause = f"{type(error).__name__}: {error}"
-            raise InfrastructureError(f"the engine failed: {cause}") from error
-        tokens = tuple(output.token_ids)
-        reason: FinishReason = "length" if output.finish_reason == "length" else "stop"
-        if output.logprobs is None:
-            raise InfrastructureError("the engine gave no log-probabilities")
-        logprobs = tuple(
-            float(known[token].logprob)
-            for token, known in zip(tokens, output.logprobs, strict=True)
-        )
-        return Generation(tokens, logprobs, reason, (("", len(tokens)),))
-
-    async def close(self) -> None:
-        """Nothing to let go of: the engine is OpenRLHF's."""
 
 
 @dataclass(frozen=True)
@@ -332,8 +278,3 @@ def make_training_user(config: GRPOConfig) -> User | AsyncUser:
         settings.user_extra_body,
     )
     return make_model_user(options, settings.source)
-
-
-def _copy(params: Any) -> Any:
-    """A copy of sampling parameters: vLLM's can be cloned, ours are plain."""
-    return params.clone() if hasattr(params, "clone") else replace(params)

@@ -141,3 +141,12 @@ def test_the_second_is_drawn_by_the_weights_that_are_left() -> None:
     drawn = Counter(draw_tasks(TASKS, 2, rng, curriculum)[1] for _ in range(count))
     # First one of three others (1 in 3.1 each), then the easy one among 0.1 + 1 + 1.
     assert drawn[TASKS[0]] / count == pytest.approx(3 / 3.1 * 0.1 / 2.1, abs=0.006)
+
+
+def test_tasks_of_tiny_weights_take_turns_too() -> None:
+    curriculum = Curriculum(Settings(easy_weight=1e-6))
+    for task in TASKS:
+        curriculum.observe(*task, 8, 8)
+    rng, count = random.Random(2), 4_000
+    first = Counter(draw_tasks(TASKS, 1, rng, curriculum)[0] for _ in range(count))
+    assert all(abs(first[task] / count - 0.25) < 0.04 for task in TASKS)

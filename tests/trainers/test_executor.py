@@ -226,6 +226,15 @@ class Mute(ScriptedEngine):
         return answer([], "stop")
 
 
+class Aborting(ScriptedEngine):
+    """Gives up in the middle of each turn."""
+
+    async def generate(self, ids: list[int], params: Any) -> Any:
+        given = await super().generate(ids, params)
+        given.outputs[0].finish_reason = "abort"
+        return given
+
+
 class Stuck(ScriptedEngine):
     """Never answers."""
 
@@ -233,7 +242,7 @@ class Stuck(ScriptedEngine):
         await asyncio.Event().wait()
 
 
-@pytest.mark.parametrize("kind", [Silent, Mute, Stuck])
+@pytest.mark.parametrize("kind", [Silent, Mute, Aborting, Stuck])
 def test_an_engine_that_does_not_do_spoils_episodes(kind: type[ScriptedEngine]) -> None:
     settings = {"rollout.retries": 1, "rollout.episode_timeout": 0.1}
     response = play_one(kind(LONG), "retail", RETAIL, **settings)
