@@ -67,9 +67,9 @@ def main(
         if pipeline:
             own = run.rft(start)
             run.evaluate(own, "rft")
-            run.evaluate(run.grpo(own, BEST, "rft+grpo"), "rft+grpo")
+            run.evaluate(run.rft_grpo(own, BEST), "rft+grpo")
         for name in chosen:
-            run.evaluate(run.grpo(start, known[name], f"grpo-{name}"), f"grpo-{name}")
+            run.evaluate(run.grpo(start, known[name]), f"grpo-{name}")
     except Tau2GymError as error:
         console.print(f"[red]error:[/red] {error}", highlight=False)
         raise typer.Exit(2) from error

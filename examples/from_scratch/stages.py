@@ -20,7 +20,7 @@ from agents.rollout import Player, rollout
 from benchmarks.metrics import estimate, pass_at_k, pass_hat_k
 from benchmarks.store import write_json
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
-from examples.from_scratch.plan import Arm, Plan, TaskSets, task_sets
+from examples.from_scratch.plan import FAMILIES, Arm, Plan, TaskSets, of_family, task_sets
 from tau2_gym.users import make_user
 from trainers.config import (
     Algorithm,
@@ -91,33 +91,54 @@ class Pipeline:
         return folder / "model"
 
     def rft(self, model: Path) -> Path:
-        """Fine-tune on the model's own successes at training tasks, beside the demonstrations."""
+        """Fine-tune on the model's own successes at tasks of the pool, beside the demonstrations."""
         plan, folder = self.plan, self.folder / "rft"
         if not (folder / "model").exists():
-            attempts = self._attempts(self.tasks.practice, plan.rft_samples, "rft")
             with self._timed("rft sampling"):
-                played = self._play(model, attempts, 1.0)
+                played = self._try_pool(model, "rft")
             shown = self._show(self.tasks.demonstrations)
             data = self._rows("rft", [*played, *shown], Rules(best_partial=None))
             self._fine_tune(model, data, folder, plan.rft_steps, plan.rft_lr)
         return folder / "model"
 
-    def grpo(self, model: Path, arm: Arm, name: str) -> Path:
-        """Train with GRPO."""
+    def grpo(self, model: Path, arm: Arm) -> Path:
+        """Train with GRPO after SFT."""
+        plan = self.plan
+        return self._grpo(
+            model, arm, f"grpo-{arm.name}", self.tasks.practice, plan.grpo_steps, plan.grpo_lr
+        )
+
+    def rft_grpo(self, model: Path, arm: Arm) -> Path:
+        """Train with GRPO after RFT, on those tasks of the pool that the model does not always solve:
+        from the others a group of episodes learns nothing."""
+        plan, file = self.plan, self.folder / "data" / "unsolved.json"
+        if not file.exists():
+            with self._timed("rft+grpo choice of tasks"):
+                played = self._try_pool(model, "choice")
+            unsolved = {r.task_id: 0 for r in played if not _solved(r)}
+            write_json(file, list(unsolved) or self.tasks.pool)
+        tasks = tuple(json.loads(file.read_text()))
+        return self._grpo(model, arm, "rft+grpo", tasks, plan.final_steps, plan.final_lr)
+
+    def _grpo(
+        self, model: Path, arm: Arm, name: str, tasks: tuple[str, ...], steps: int, lr: float
+    ) -> Path:
         folder = self.folder / name
         if not (folder / "model").exists():
             from trainers.local import grpo
 
             with self._timed(name):
-                grpo.train(self.grpo_config(model, arm, folder), self.console)
+                grpo.train(self.grpo_config(model, arm, folder, tasks, steps, lr), self.console)
         return folder / "model"
 
-    def grpo_config(self, model: Path, arm: Arm, folder: Path) -> GRPOConfig:
+    def grpo_config(
+        self, model: Path, arm: Arm, folder: Path, tasks: tuple[str, ...], steps: int, lr: float
+    ) -> GRPOConfig:
         """The settings of GRPO."""
         plan = self.plan
         return GRPOConfig(
             model=str(model),
-            tasks=Tasks(domains=("telecom",), only=self.tasks.practice),
+            tasks=Tasks(domains=("telecom",), only=tasks),
             environment=Environment(prompt="bare", reward=arm.reward, max_turns=plan.turns),
             rollout=Rollout(
                 tasks=plan.grpo_tasks,
@@ -132,12 +153,10 @@ class Pipeline:
                 loss="seq-mean-token-mean",
                 correction="off",  # sampling and training are the same arithmetic here
             ),
-            optimizer=Optimizer(
-                lr=plan.grpo_lr, schedule="cosine", min_lr=0.1, warmup=0.1, weight_decay=0.0
-            ),
+            optimizer=Optimizer(lr=lr, schedule="cosine", min_lr=0.1, warmup=0.1, weight_decay=0.0),
             hardware=CPU,
             evaluation=Evaluation(only=self.tasks.dev, every=12, samples=2, temperature=1.0),
-            run=Run(output=folder, seed=self.seed, steps=plan.grpo_steps, save_every=12, keep=1),
+            run=Run(output=folder, seed=self.seed, steps=steps, save_every=12, keep=1),
         )
 
     def evaluate(self, model: Path, name: str) -> dict[str, Any]:
@@ -173,11 +192,21 @@ class Pipeline:
             for trial in range(samples)
         ]
 
+    def _try_pool(self, model: Path, purpose: str) -> list[Record]:
+        """Sampled attempts at the tasks of the pool."""
+        attempts = [
+            attempt
+            for family, samples in zip(FAMILIES, self.plan.rft_samples, strict=True)
+            for attempt in self._attempts(of_family(self.tasks.pool, family), samples, purpose)
+        ]
+        return self._play(model, attempts, 1.0)
+
     def _play(self, model: Path, attempts: Sequence[Attempt], temperature: float) -> list[Record]:
         from trainers.local.play import play
 
         arm = Arm("", "sparse", "trajectory")
-        return play(self.grpo_config(model, arm, self.folder), attempts, temperature)
+        config = self.grpo_config(model, arm, self.folder, self.tasks.practice, 1, 1.0)
+        return play(config, attempts, temperature)
 
     def _rows(self, name: str, records: Sequence[Record], rules: Rules) -> Path:
         from trainers.local.learner import load_tokenizer
@@ -224,7 +253,7 @@ def scores(records: Sequence[Record]) -> dict[str, Any]:
     """pass@1, pass@4 and pass^4 with intervals, by family too, and means of partial score and turns."""
     tasks: dict[str, list[bool]] = {}
     for record in records:
-        tasks.setdefault(record.task_id, []).append((record.official_reward or 0.0) >= SUCCESS)
+        tasks.setdefault(record.task_id, []).append(_solved(record))
     found: dict[str, Any] = {"attempts": len(records)}
     for name, metric, k in (
         ("pass@1", pass_at_k, 1),
@@ -240,6 +269,10 @@ def scores(records: Sequence[Record]) -> dict[str, Any]:
     found["partial"] = sum(record.partial_score for record in records) / len(records)
     found["turns"] = sum(record.num_turns for record in records) / len(records)
     return found
+
+
+def _solved(record: Record) -> bool:
+    return (record.official_reward or 0.0) >= SUCCESS
 
 
 def _percent(found: dict[str, Any]) -> str:

@@ -40,14 +40,14 @@ def problems(task: str) -> str:
 def test_test_and_dev_tasks_are_in_no_other_set(plan: Plan) -> None:
     found = [task_sets(plan, seed) for seed in range(4)]
     for sets in found:
-        learned = {*sets.demonstrations, *sets.practice}
+        learned = {*sets.demonstrations, *sets.practice, *sets.pool}
         assert set(sets.test) == set(get_domain("telecom").task_ids("test"))
         assert not {*learned, *sets.dev} & set(sets.test)
         assert not learned & set(sets.dev)
-        for tasks in (sets.demonstrations, sets.practice, sets.dev):
+        for tasks in (sets.demonstrations, sets.practice, sets.pool, sets.dev):
             assert len(set(tasks)) == len(tasks)
-        assert training_tasks(Tasks(domains=("telecom",), only=sets.practice))
-        assert set(get_domain("telecom").task_ids("train")) <= set(sets.practice)
+        assert training_tasks(Tasks(domains=("telecom",), only=sets.pool))
+        assert set(get_domain("telecom").task_ids("train")) <= set(sets.practice) <= set(sets.pool)
     assert len({sets.dev for sets in found}) == 1, "settings are chosen on the same tasks"
     assert len({sets.practice for sets in found}) == len(found)
 
@@ -55,7 +55,7 @@ def test_test_and_dev_tasks_are_in_no_other_set(plan: Plan) -> None:
 def test_no_problem_of_a_test_task_is_learned_from_another_customer() -> None:
     sets = task_sets(Plan(), 0)
     tested = set(map(problems, sets.test))
-    assert not tested & set(map(problems, (*sets.demonstrations, *sets.practice, *sets.dev)))
+    assert not tested & set(map(problems, (*sets.demonstrations, *sets.pool, *sets.dev)))
 
 
 def test_sets_are_as_large_as_planned() -> None:
@@ -67,9 +67,8 @@ def test_sets_are_as_large_as_planned() -> None:
     assert count(sets.dev) == list(plan.dev)
     assert len(sets.demonstrations) == sum(count(sets.demonstrations)) == plan.demonstrations
     train = count(tuple(get_domain("telecom").task_ids("train")))
-    assert count(sets.practice) == [
-        own + more for own, more in zip(train, plan.practice, strict=True)
-    ]
+    for tasks, outside in ((sets.practice, plan.practice), (sets.pool, plan.pool)):
+        assert count(tasks) == [own + more for own, more in zip(train, outside, strict=True)]
 
 
 # Model
