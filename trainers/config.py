@@ -201,8 +201,8 @@ class Optimizer(Section):
 
 
 class Hardware(Section):
-    """Where training runs. `--backend local` heeds `dtype`, `attention`, `micro_batch` and
-    `micro_tokens` only.
+    """Where training runs. `--backend local` heeds `dtype`, `attention`, `gradient_checkpointing` and
+    `micro_batch` only.
 
     Attributes:
         nodes, gpus: nodes, and GPUs in each.

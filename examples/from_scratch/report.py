@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from benchmarks.store import write_json
@@ -95,16 +95,15 @@ def _tables(found: Mapping[str, Evaluations], seeds: Mapping[str, Path]) -> list
             lines.append(f"| {seed} | {stage} | {' | '.join(cells)} |")
     lines += [
         "",
-        "| Stage | mean pass@1 over seeds | of SFT | gain | seeds |",
-        "|---|---|---|---|---|",
+        "| Stage | seeds | pass@1 | gain over SFT |",
+        "|---|---|---|---|",
     ]
     for stage in STAGES:
-        with_it = [stages for stages in found.values() if stage in stages]
-        if not with_it:
-            continue
-        mean = 100 * fmean(_pass(stages[stage]) for stages in with_it)
-        base = 100 * fmean(_pass(stages["sft"]) for stages in with_it)
-        lines.append(f"| {stage} | {mean:.1f} | {base:.1f} | {mean - base:+.1f} | {len(with_it)} |")
+        values = {seed: _pass(stages[stage]) for seed, stages in found.items() if stage in stages}
+        gains = [value - _pass(found[seed]["sft"]) for seed, value in values.items()]
+        if values:
+            mean, gain = _over_seeds(list(values.values())), _over_seeds(gains, "+.1f")
+            lines.append(f"| {stage} | {len(values)} | {mean} | {gain} |")
     lines += ["", "| Seed | " + " | ".join(_timed(seeds)) + " |"]
     lines.append("|---|" + "---|" * len(_timed(seeds)))
     for seed, path in seeds.items():
@@ -125,6 +124,17 @@ def _timed(seeds: Mapping[str, Path]) -> list[str]:
 
 def _pass(scores: Mapping[str, Any]) -> float:
     return float(scores["sampled"]["pass@1"]["value"])
+
+
+def _over_seeds(values: Sequence[float], form: str = ".1f") -> str:
+    """The mean in per cent, and from two seeds on its 95 % interval (Student's t)."""
+    mean = fmean(values)
+    if len(values) < 2:
+        return f"{100 * mean:{form}}"
+    from scipy.stats import t
+
+    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
+    return f"{100 * mean:{form}} ({100 * (mean - half):{form}} to {100 * (mean + half):{form}})"
 
 
 def _cell(estimated: Mapping[str, float | None]) -> str:

@@ -192,15 +192,17 @@ def write_runs(folder: Path) -> Path:
 
 def test_a_report_of_the_runs_there_are(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    pytest.importorskip("scipy")
     write_report(write_runs(tmp_path / "runs"), tmp_path / "report")
     rows = (tmp_path / "report" / "tables.md").read_text().splitlines()
     cell = "50.0 (40–60)"
     assert f"| 1 | sft | {cell} | {cell} | – | {cell} | 25 / 50 / 75 | 7.2 |" in rows
     assert sum(row.startswith("| 0 | ") and "(" in row for row in rows) == len(STAGES)
-    assert "| sft | 40.0 | 40.0 | +0.0 | 2 |" in rows
+    # Two values d apart have a standard error of d / 2, and t is 12.706 with one degree of freedom.
+    assert "| sft | 2 | 40.0 (-87.1 to 167.1) | +0.0 (+0.0 to +0.0) |" in rows
     # Gains are over the same seeds' fine-tuned models.
-    assert "| rft | 40.0 | 30.0 | +10.0 | 1 |" in rows
-    assert "| grpo-sparse | 57.5 | 40.0 | +17.5 | 2 |" in rows
+    assert "| rft | 1 | 40.0 | +10.0 |" in rows
+    assert "| grpo-sparse | 2 | 57.5 (25.7 to 89.3) | +17.5 (-141.3 to +176.3) |" in rows
     assert "| Seed | sft | rft |" in rows
     assert "| 0 | 1.5 min | 0.5 min |" in rows
     assert "| 1 | 1.0 min |  |" in rows
