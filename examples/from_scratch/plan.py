@@ -50,7 +50,8 @@ class Plan:
             few service tasks, so they are tried more often.
         rft_steps, rft_lr: of fine-tuning on those.
         grpo_steps, grpo_tasks, grpo_samples, grpo_lr: of GRPO after SFT.
-        final_steps, final_lr: of GRPO after rejection fine-tuning.
+        final_tasks: tasks of each family that GRPO after rejection fine-tuning uses, at most.
+        final_steps, final_lr: of it.
         turns: the most turns of an episode; `workflow` takes up to 21.
         dev: tasks of each family outside `base` that are kept for choosing settings by.
         evaluations: attempts at each test task.
@@ -73,6 +74,7 @@ class Plan:
     grpo_tasks: int = 12
     grpo_samples: int = 8
     grpo_lr: float = 2.5e-4
+    final_tasks: int = 48
     final_steps: int = 96
     final_lr: float = 3e-4
     turns: int = 24

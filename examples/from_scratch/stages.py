@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -109,16 +110,26 @@ class Pipeline:
         )
 
     def rft_grpo(self, model: Path, arm: Arm) -> Path:
-        """Train with GRPO after RFT, on those tasks of the pool that the model does not always solve:
-        from the others a group of episodes learns nothing."""
-        plan, file = self.plan, self.folder / "data" / "unsolved.json"
+        """Train with GRPO after RFT."""
+        plan = self.plan
+        return self._grpo(
+            model, arm, "rft+grpo", self._unsolved(model), plan.final_steps, plan.final_lr
+        )
+
+    def _unsolved(self, model: Path) -> tuple[str, ...]:
+        """Tasks of the pool that a model does not always solve, of each family as many: groups of
+        the others teach nothing, and service tasks are rare in the pool, but not among test tasks."""
+        file = self.folder / "data" / "unsolved.json"
         if not file.exists():
             with self._timed("rft+grpo choice of tasks"):
                 played = self._try_pool(model, "choice")
-            unsolved = {r.task_id: 0 for r in played if not _solved(r)}
-            write_json(file, list(unsolved) or self.tasks.pool)
-        tasks = tuple(json.loads(file.read_text()))
-        return self._grpo(model, arm, "rft+grpo", tasks, plan.final_steps, plan.final_lr)
+            failed = dict.fromkeys(record.task_id for record in played if not _solved(record))
+            chance, chosen = random.Random(f"{self.seed}/unsolved"), list[str]()
+            for family in FAMILIES:
+                tasks = of_family(failed or self.tasks.pool, family)
+                chosen += chance.sample(tasks, min(len(tasks), self.plan.final_tasks))
+            write_json(file, chosen)
+        return tuple(json.loads(file.read_text()))
 
     def _grpo(
         self, model: Path, arm: Arm, name: str, tasks: tuple[str, ...], steps: int, lr: float
