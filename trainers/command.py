@@ -3,10 +3,10 @@ backend, and errors."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from os import environ
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,6 +94,11 @@ def choose_backend(
     if dry_run:
         return asked or "openrlhf", "as asked" if asked else "which has a command to show"
     lacks = _lacks(packages, hardware)
+    if not asked and lacks and lacks == _few_gpus(hardware):
+        raise ConfigError(
+            f"the recipe takes {lacks}: set hardware.gpus and hardware.engines, or give "
+            "--backend local"
+        )
     if asked == "openrlhf" and lacks:
         raise ConfigError(f"backend 'openrlhf' needs {lacks}: see docs/training.md")
     if asked == "openrlhf" or (not asked and not lacks):
@@ -108,8 +113,15 @@ def _lacks(packages: Sequence[str], hardware: Hardware) -> str:
     absent = _absent(("ray",) if job else packages)
     if absent:
         return ", ".join(absent)
-    here = job or "RAY_ADDRESS" in environ or _gpus()
-    return "" if here else "GPUs"
+    if job or "RAY_ADDRESS" in os.environ:
+        return ""
+    return _few_gpus(hardware) or ("" if _gpus() else "GPUs")
+
+
+def _few_gpus(hardware: Hardware) -> str:
+    """Says so if this machine has GPUs, but fewer than a node needs."""
+    wanted, found = hardware.gpus_per_node, _gpus()
+    return f"{wanted} GPUs on this machine, which has {found}" if 0 < found < wanted else ""
 
 
 def _absent(packages: Sequence[str]) -> list[str]:
@@ -117,7 +129,10 @@ def _absent(packages: Sequence[str]) -> list[str]:
 
 
 def _gpus() -> int:
-    """GPUs of this machine, without claiming any."""
+    """GPUs of this machine that may be used, without claiming any."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     return sum(path.name[len("nvidia") :].isdigit() for path in Path("/dev").glob("nvidia*"))
 
 

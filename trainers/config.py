@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -19,6 +19,10 @@ from tau2_gym.rewards import RewardConfig
 
 SETTINGS = "TAU2_GYM_TRAINING"
 """The environment variable that names the file in which processes find their `GRPOConfig`, as JSON."""
+
+Positive = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
@@ -147,7 +151,7 @@ class Algorithm(Section):
     credit: Literal["trajectory", "turn"] = "trajectory"
     gamma: float = Field(default=1.0, ge=0, le=1)
     std_norm: bool = True
-    clip: tuple[float, float] = (0.2, 0.28)
+    clip: tuple[Positive, Positive] = (0.2, 0.28)
     dual_clip: float | None = Field(default=None, gt=1)
     loss: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
     epochs: int = Field(default=1, ge=1)
@@ -156,9 +160,16 @@ class Algorithm(Section):
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     entropy: float = Field(default=0.0, ge=0)
     correction: Literal["off", "clip", "mask"] = "clip"
-    correction_range: tuple[float, float] = (0.5, 5.0)
+    correction_range: tuple[Positive, Positive] = (0.5, 5.0)
     dynamic_filtering: bool = False
     stop_penalty: float | None = Field(default=None, le=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        low, high = self.correction_range
+        if low > high:
+            raise ValueError(f"correction_range goes from low to high, not from {low} to {high}")
+        return self
 
 
 class Curriculum(Section):
@@ -175,10 +186,16 @@ class Curriculum(Section):
     sampling: bool = False
     advantage: bool = False
     min_attempts: int = Field(default=5, ge=1)
-    easy: float = 0.75
+    easy: Fraction = 0.75
     easy_weight: float = Field(default=0.1, gt=0)
-    hard: float = 0.25
+    hard: Fraction = 0.25
     hard_weight: float = Field(default=0.5, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.easy < self.hard:
+            raise ValueError(f"easy ({self.easy}) must not be less than hard ({self.hard})")
+        return self
 
 
 class Optimizer(Section):
@@ -196,7 +213,7 @@ class Optimizer(Section):
     min_lr: float = Field(default=0.0, ge=0, le=1)
     warmup: float = Field(default=0.03, ge=0, le=1)
     weight_decay: float = Field(default=0.01, ge=0)
-    betas: tuple[float, float] = (0.9, 0.98)
+    betas: tuple[Decay, Decay] = (0.9, 0.98)
     max_norm: float = Field(default=1.0, gt=0)
 
 
@@ -241,6 +258,12 @@ class Hardware(Section):
     launcher: Literal["python", "ray-job"] = "python"
     ray_address: str = "http://127.0.0.1:8265"
 
+    @property
+    def gpus_per_node(self) -> int:
+        """GPUs that a node must have; engines of their own are spread over the nodes."""
+        own = 0 if self.colocate else self.engines * self.tensor_parallel
+        return self.gpus + -(-own // self.nodes)
+
 
 class Evaluation(Section):
     """Pass@k on tasks that are not trained on.
@@ -267,8 +290,10 @@ class Run(Section):
         output: a folder for checkpoints, logs, and the model at the end (`output/model`).
         seed: decides everything random, as far as the engines allow.
         steps: training steps; for SFT, optimiser steps, None for as many as the epochs have.
-        save_every: steps between checkpoints.
-        keep: checkpoints to keep.
+        save_every: steps between checkpoints, which is how many a kill can cost; None for 1 in GRPO
+            and 50 in SFT.
+        keep: checkpoints to keep; OpenRLHF deletes the oldest before it writes the next, so 1 would
+            leave none behind a kill at that moment.
         tensorboard: write logs for TensorBoard into `output/logs`.
         wandb: project to log to, if wandb is installed; its key is read from WANDB_API_KEY.
     """
@@ -276,8 +301,8 @@ class Run(Section):
     output: Path = Path("runs/train")
     seed: int = 42
     steps: int | None = Field(default=None, ge=1)
-    save_every: int = Field(default=10, ge=1)
-    keep: int = Field(default=3, ge=1)
+    save_every: int | None = Field(default=None, ge=1)
+    keep: int = Field(default=2, ge=1)
     tensorboard: bool = True
     wandb: str | None = None
 
@@ -294,12 +319,12 @@ class GRPOConfig(Section):
     optimizer: Optimizer = Optimizer()
     hardware: Hardware = Hardware()
     evaluation: Evaluation = Evaluation()
-    run: Run = Run(steps=200)
+    run: Run = Run(steps=200, save_every=1)
 
     @field_validator("run")
     @classmethod
-    def _ends(cls, run: Run) -> Run:
-        return run.model_copy(update={"steps": 200}) if run.steps is None else run
+    def _whole(cls, run: Run) -> Run:
+        return _filled(run, steps=200, save_every=1)
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:
@@ -339,7 +364,18 @@ class SFTConfig(Section):
     loss: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
     optimizer: Optimizer = Optimizer(lr=1e-5, schedule="cosine", warmup=0.05)
     hardware: Hardware = Hardware()
-    run: Run = Run(output=Path("runs/sft"))
+    run: Run = Run(output=Path("runs/sft"), save_every=50)
+
+    @field_validator("run")
+    @classmethod
+    def _whole(cls, run: Run) -> Run:
+        return _filled(run, save_every=50)
+
+
+def _filled(run: Run, **values: int) -> Run:
+    """With values for what is None."""
+    update = {name: value for name, value in values.items() if getattr(run, name) is None}
+    return run.model_copy(update=update)
 
 
 C = TypeVar("C", GRPOConfig, SFTConfig)

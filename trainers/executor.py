@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,6 @@ from typing import Any
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import AgentView, Reply
 from agents.codec import ChatCodec
-from agents.models import ChatOptions, make_model_user
 from agents.prompts import make_prompt, shows_tools
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
@@ -35,14 +35,16 @@ from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.types import Fault, Termination
-from tau2_gym.users import AsyncUser, User, make_user
 from trainers.config import SETTINGS, GRPOConfig
 from trainers.engine import EngineBackend
 from trainers.standins import standins
+from trainers.user import make_training_user
 
 with standins():
     from openrlhf.utils.agent import AgentExecutorBase
 
+
+LOGGER = logging.getLogger(__name__)
 
 CUT = ("context_overflow", "max_turns", Termination.MAX_STEPS.value)
 """Ends by a limit of tokens, turns or steps."""
@@ -140,13 +142,15 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         return {"prompt": prompt, "label": label, "images": None, **self._answer(record)}
 
     async def _play(self, player: Player, attempt: Attempt) -> Record:
-        """Play an attempt, and once more with another seed after a fault that is not the agent's."""
+        """Play an attempt, and again with another seed after a fault that is not the agent's."""
         record = await player.play(attempt)
         for number in range(self.config.rollout.retries):
             if record.fault is None:
                 break
             seed = attempt_seed(attempt.seed, attempt.domain, attempt.task_id, number)
             record = await player.play(replace(attempt, seed=seed))
+        if cause := _spoilt_by(record):
+            LOGGER.warning("spoilt: %s/%s: %s", attempt.domain, attempt.task_id, cause)
         return record
 
     def player(
@@ -220,6 +224,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
             "reward": 0.0 if masked else float(sum(rewards)),
             "scores": official,
             "truncated": cut,
+            "error": _spoilt_by(record),
             "extra_logs": {
                 "official": official,
                 "partial": float(record.partial_score),
@@ -235,6 +240,13 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
                 **{f"ledger/{name}": total[name] for name in self._terms},
             },
         }
+
+
+def _spoilt_by(record: Record) -> str | None:
+    """What has spoilt an episode, if anything."""
+    if record.fault is not None:
+        return f"{record.fault} fault: {record.error}"
+    return f"nobody graded {', '.join(record.ungraded)}" if record.ungraded else None
 
 
 def ledger_terms(reward: RewardConfig) -> list[str]:
@@ -260,21 +272,3 @@ def stop_penalty(rewards: list[float], penalty: float | None) -> list[float]:
     if penalty >= 0:
         return [penalty * reward for reward in rewards]
     return [0.0] * (len(rewards) - 1) + [penalty]
-
-
-def make_training_user(config: GRPOConfig) -> User | AsyncUser:
-    """The user that episodes are played with.
-
-    Raises:
-        ConfigError: its options do not fit.
-    """
-    settings = config.environment
-    if settings.user == "scripted":
-        return make_user("scripted")
-    options = ChatOptions(
-        settings.user_model,
-        settings.user_url,
-        settings.user_temperature,
-        settings.user_extra_body,
-    )
-    return make_model_user(options, settings.source)

@@ -83,9 +83,10 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
             for (e, row), spans in zip(group, turns, strict=True)
         ]
         algorithm = self.config.algorithm
+        masked = [bool(e.info["masked"][row]) for e, row in group]
         advantages = group_advantages(
             rewards,
-            [bool(e.info["masked"][row]) for e, row in group],
+            masked,
             credit=algorithm.credit,
             std_norm=algorithm.std_norm,
             gamma=algorithm.gamma,
@@ -94,7 +95,8 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
         if self.config.curriculum.advantage:
             first, row = group[0]
             weight = float(first.info["weight"][row])
-        spread = float(torch.tensor([sum(earned) for earned in rewards]).std(correction=0))
+        totals = [sum(earned) for earned, hidden in zip(rewards, masked, strict=True) if not hidden]
+        spread = float(torch.tensor(totals or [0.0]).std(correction=0))
         for (e, row), spans, earned, worth in zip(group, turns, rewards, advantages, strict=True):
             to_come = 0.0
             for (begin, end), reward, advantage in reversed(

@@ -32,6 +32,7 @@ from trainers.command import (
 )
 from trainers.config import GRPOConfig, load_config
 from trainers.tasks import evaluation_tasks, training_tasks
+from trainers.user import check_user
 
 app = typer.Typer(add_completion=False)
 
@@ -93,8 +94,10 @@ def main(
             _show(recipe, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
-        check_same(recipe.run.output, recipe.model_dump(mode="json"))
+        check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
         check_prompts(recipe)
+        if recipe.hardware.launcher == "python":  # a job may reach another user than this machine
+            check_user(recipe)
         console.print(f"Backend: {chosen} ({why}).", highlight=False)
         console.print(f"Model: {_train(recipe, chosen)}", highlight=False)
 

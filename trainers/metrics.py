@@ -60,7 +60,7 @@ def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:
     `pass@1` is the fraction that was solved. Spoilt episodes count in `masked` and faults only.
     `logprob_diff_mean` and `_max`, where the trainer has computed log-probabilities before its update,
     compare the sampler's log-probabilities with the trainer's, over
-    all sampled tokens, in nats.
+    all tokens that were sampled in episodes that are not masked, in nats.
     """
     played = list(episodes(experiences))
     counted = [episode for episode in played if not episode.masked]
@@ -130,7 +130,10 @@ def _differences(experiences: Sequence[Any]) -> dict[str, float]:
     for experience in experiences:
         if experience.rollout_log_probs is None or experience.action_log_probs is None:
             return {}
-        mask = experience.action_mask.bool()
+        mask = experience.action_mask.bool().clone()
+        for row, hidden in enumerate(experience.info["masked"]):
+            if hidden:
+                mask[row] = False
         difference = (experience.action_log_probs - experience.rollout_log_probs).abs()[mask]
         if difference.numel():
             total += float(difference.sum())

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from agents.checkpoints import find_model
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal
@@ -149,7 +150,7 @@ def make_maker(setup: Mapping[str, Any], tokenizer: str, prompt: str, context: i
     if not path:
         raise ConfigError("rows are made for a model: name it, or its folder, with --tokenizer")
     return RowMaker(
-        load_tokenizer(path),
+        load_tokenizer(find_model(path)),
         prompt=model.get("prompt", prompt),
         context=context,
         agent=f"{agent}:{name}" if name else agent,

@@ -90,7 +90,7 @@ def main(
             _show(recipe, rows, eval_rows, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
-        check_same(recipe.run.output, recipe.model_dump(mode="json"))
+        check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
         check_rows(recipe, [*rows, *(eval_rows or ())])
         console.print(f"Backend: {chosen} ({why}).", highlight=False)
         console.print(f"Model: {_train(recipe, rows, eval_rows, chosen)}", highlight=False)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from tau2_gym.errors import ConfigError
 from tests.tiny_model import tiny_tokenizer
 from trainers import grpo, sft
-from trainers.cluster.launch import ROOT, Launch
+from trainers.cluster.launch import ROOT, Launch, check_same
 from trainers.config import GRPOConfig
 
 RECIPES = ROOT / "trainers" / "recipes"
@@ -122,6 +122,23 @@ def test_a_dry_run_of_the_local_backend_prints_its_settings() -> None:
         (["--dry-run", "--backend", "none"], "unknown backend 'none'"),
         (["--dry-run", "--set", "rollout.samples=1"], "rollout.samples: Input should be greater"),
         (["--dry-run", "--set", "rollout.none=1"], "rollout.none"),
+        (
+            ["--dry-run", "--set", "optimizer.betas=[2, 3]"],
+            "optimizer.betas.0: Input should be less",
+        ),
+        (
+            ["--dry-run", "--set", "algorithm.clip=[-1, 0.1]"],
+            "algorithm.clip.0: Input should be gre",
+        ),
+        (
+            ["--dry-run", "--set", "algorithm.correction_range=[5, 0.5]"],
+            "correction_range goes from low to high, not from 5.0 to 0.5",
+        ),
+        (
+            ["--dry-run", "--set", "curriculum.easy=0.1"],
+            "easy (0.1) must not be less than hard (0.25)",
+        ),
+        (["--backend", "openrlhf", "--set", "run.keep=1", "--dry-run"], "keep must be at least 2"),
         (["--dry-run", "--set", "nonsense"], "section.name=value"),
         (["--dry-run", "--set", "tasks.split=test"], "holds test tasks"),
         (["--dry-run", "--domains", "none"], "none"),
@@ -190,3 +207,56 @@ def test_a_launch_leaves_its_settings_and_tells_of_failure(tmp_path: Path) -> No
         Launch({"a": 1}, output, ("sh", "-c", "exit 3")).run()
     with pytest.raises(ConfigError, match="none-such is not installed"):
         Launch({"a": 1}, output, ("none-such",)).run()
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "backend", "says"),
+    [
+        ("000003/state.pt", "openrlhf", "of backend 'local': go on with --backend local"),
+        ("_actor/latest", "local", "of backend 'openrlhf': go on with --backend openrlhf"),
+        ("_actor/latest", "openrlhf", "of a run on 8 GPUs: go on with as many, not 4"),
+    ],
+)
+def test_a_run_goes_on_with_its_backend_and_its_gpus(
+    checkpoint: str, backend: str, says: str, tmp_path: Path
+) -> None:
+    settings = {"hardware": {"nodes": 2, "gpus": 2}}
+    file = tmp_path / "checkpoints" / checkpoint
+    file.parent.mkdir(parents=True)
+    file.touch()
+    (tmp_path / "config.json").write_text(json.dumps({"hardware": {"nodes": 1, "gpus": 8}}))
+    with pytest.raises(ConfigError, match=says):
+        check_same(tmp_path, settings, backend)
+
+
+@pytest.mark.parametrize(
+    ("visible", "arguments", "says"),
+    [
+        ("0,1", (), "the recipe takes 4 GPUs on this machine, which has 2: set hardware.gpus"),
+        ("0,1", ("--backend", "openrlhf"), "needs 4 GPUs on this machine, which has 2"),
+        ("", ("--backend", "openrlhf"), "needs GPUs"),
+        (
+            "0,1,2,3,4",
+            ("--config", str(RECIPES / "hardware" / "async_8gpu.yaml")),
+            "takes 8 GPUs on this machine, which has 5",
+        ),
+    ],
+)
+def test_too_few_gpus_are_noticed(
+    visible: str, arguments: tuple[str, ...], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    result = run_grpo(*arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+
+
+def test_a_user_that_is_not_there_is_noticed(tokenizer: str, tmp_path: Path) -> None:
+    result = run_grpo(
+        "--backend", "local", "--model", tokenizer, "--output", str(tmp_path / "run"),
+        "--user-url", "http://127.0.0.1:1/v1", "--set", "environment.prompt=bare",
+    )  # fmt: skip
+    assert result.exit_code == 2, result.output
+    assert "the user's model cannot be used" in result.output
+    assert not (tmp_path / "run").exists()

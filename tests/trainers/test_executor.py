@@ -17,7 +17,6 @@ from tau2_gym.errors import ConfigError, UserFault
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.types import Message
 from tau2_gym.users.base import UserView
-from tau2_gym.users.llm import LLMUser
 from tau2_gym.users.scripted import ScriptedUser
 from tests.helpers import CLOSING, block
 from tests.trainers.scripted import (
@@ -35,7 +34,6 @@ from trainers.config import SETTINGS
 from trainers.executor import (
     EpisodeExecutor,
     ledger_terms,
-    make_training_user,
     settings_of_environment,
     stop_penalty,
 )
@@ -574,9 +572,3 @@ def test_the_names_of_what_can_be_paid() -> None:
         "official",
         "repetition",
     ]
-
-
-def test_users() -> None:
-    assert isinstance(make_training_user(config()), ScriptedUser)
-    settings = {"environment.user": "litellm", "environment.user_model": "gpt-4.1-mini"}
-    assert isinstance(make_training_user(config(**settings)), LLMUser)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,17 @@ def test_long_rows_are_refused_counted_and_named(raw: Path, tokenizer: str, tmp_
     assert not (tmp_path / "none").exists()
 
 
+def test_the_folder_of_a_run_stands_for_its_model(
+    raw: Path, tokenizer: str, tmp_path: Path
+) -> None:
+    model = tmp_path / "run" / "model"
+    shutil.copytree(tokenizer, model)
+    (model / "config.json").write_text("{}")
+    options = ["--from", str(raw), "--prompt", "bare"]
+    result = run(*options, "--tokenizer", str(model.parent), "-o", str(tmp_path / "out"))
+    assert result.exit_code == 0, result.output
+
+
 def edited(raw: Path, folder: Path, **changes: Any) -> Path:
     """A copy of the attempts, the first one changed."""
     folder.mkdir()
@@ -143,7 +155,7 @@ def test_attempts_on_another_revision_are_refused(
         (["--min-reward", "2"], "min_reward must lie in [0, 1], not 2.0"),
         (["--balance", "0.5"], "balance must be at least 1, not 0.5"),
         ([], "name it, or its folder, with --tokenizer"),
-        (["--tokenizer", "./nowhere"], "no tokenizer can be loaded from './nowhere'"),
+        (["--tokenizer", "./nowhere"], "there is no model folder ./nowhere"),
         (["--split", "full", "--tokenizer", "TOKENIZER"], "split 'full' holds test tasks"),
     ],
 )

@@ -44,24 +44,40 @@ def test_openrlhf_looks_up_what_is_put_into_its_modules() -> None:
 
 
 def sampled(monkeypatch: pytest.MonkeyPatch, *masked: bool) -> tuple[TaskStream, list[Any]]:
-    """What a step that solves all that is not masked leaves behind."""
+    """What two steps that solve all that is not masked leave behind; the last episode of each was
+    refused by dynamic filtering."""
     config = load_config(GRPOConfig, None, {"model": "m", "curriculum.min_attempts": 1})
     stream = TaskStream([("retail", "7")], config)
+    label = json.dumps({"domain": "retail", "task_id": "7"})
     samples = [
         SimpleNamespace(
-            labels=[json.dumps({"domain": "retail", "task_id": "7"})],
-            info={
-                "official": torch.tensor([1.0]),
-                "masked": torch.tensor([float(hidden)]),
-                "fault_user": torch.tensor([float(hidden)]),
-            },
+            labels=[label],
+            info={"official": torch.tensor([1.0]), "masked": torch.tensor([float(hidden)])},
         )
-        for hidden in masked
+        for hidden in masked[:-1]
     ]
     answer = (samples, None, 1, False)
-    monkeypatch.setattr(EpisodeSamples, "generate_samples", lambda self, **options: answer)
+
+    def generate(self: Any, **options: Any) -> Any:
+        held_out = {"label": json.dumps({"domain": "x", "task_id": "y", "evaluation": True})}
+        self._process_response_into_experience(held_out)
+        for hidden in masked:
+            logs = {"masked": float(hidden)}
+            response = {
+                "label": label,
+                "scores": 1.0,
+                "extra_logs": logs,
+                "error": "user fault: no",
+            }
+            self._process_response_into_experience(response)
+        return answer
+
+    monkeypatch.setattr(EpisodeSamples, "generate_samples", generate)
+    monkeypatch.setattr(EpisodeSamples, "_process_response_into_experience", lambda *_, **__: None)
     generator = object.__new__(trainer.Samples)
     generator.prompts_dataloader = stream
+    rollout = SimpleNamespace(batch_size=1, n_samples_per_prompt=len(masked))
+    generator.args = SimpleNamespace(rollout=rollout)
     for _ in range(2):
         assert generator.generate_samples() == answer
     return stream, samples
@@ -70,13 +86,13 @@ def sampled(monkeypatch: pytest.MonkeyPatch, *masked: bool) -> tuple[TaskStream,
 def test_weights_are_those_before_the_step_and_spoilt_episodes_no_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    stream, samples = sampled(monkeypatch, False, False, True)
+    stream, samples = sampled(monkeypatch, False, False, True, False)
     assert stream.step == 2
-    assert stream.curriculum.state() == {"retail": {"7": (4, 4)}}
+    assert stream.curriculum.state() == {"retail": {"7": (6, 6)}}, "refused groups count, too"
     # 1 in the first step, that of an easy task in the second.
     assert [float(sample.info["weight"]) for sample in samples] == pytest.approx([0.1] * 3)
 
 
 def test_a_run_whose_episodes_are_all_spoilt_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeError, match="all 2 episodes of step 1 were spoilt, 2 of them by"):
+    with pytest.raises(RuntimeError, match="all 2 episodes of a step were spoilt; the first: user"):
         sampled(monkeypatch, True, True)

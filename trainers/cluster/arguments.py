@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tau2_gym.errors import ConfigError
-from trainers.config import GRPOConfig, Hardware, Optimizer, SFTConfig
+from trainers.config import GRPOConfig, Hardware, Optimizer, Run, SFTConfig
 
 Flags = dict[str, object]
 """Flags by name. True is a bare flag, False and None leave it out, a tuple gives several values."""
@@ -52,7 +52,7 @@ def grpo_arguments(config: GRPOConfig, agent: str) -> list[str]:
         **_engines(config),
         **_deepspeed(hardware),
         "actor.gradient_checkpointing_enable": hardware.gradient_checkpointing,
-        **_checkpoints(config.run.output, config.run.save_every, config.run.keep),
+        **_checkpoints(config.run),
         "ckpt.load_enable": resumes(config),
         # The best of many checkpoints by their score on the test tasks would be chosen with them.
         "ckpt.best_metric_key": "none",
@@ -182,7 +182,7 @@ def sft_arguments(config: SFTConfig, rows: Path, eval_rows: Path | None, count: 
         "train.seed": run.seed,
         **_optimizer(config.optimizer, ""),
         **_deepspeed(hardware),
-        **_checkpoints(run.output, run.save_every, run.keep),
+        **_checkpoints(run),
         "ckpt.load_enable": resumes(config),
         "logger.tensorboard_dir": run.output / "logs" if run.tensorboard else None,
         **_wandb(config),
@@ -226,12 +226,17 @@ def _deepspeed(hardware: Hardware) -> Flags:
     }
 
 
-def _checkpoints(output: Path, every: int, keep: int) -> Flags:
+def _checkpoints(run: Run) -> Flags:
+    if run.keep < 2:
+        raise ConfigError(
+            "run.keep must be at least 2: OpenRLHF deletes the oldest checkpoint before it writes "
+            "the next, and a kill at that moment would leave none"
+        )
     return {
-        "ckpt.output_dir": output / "model",
-        "ckpt.path": output / "checkpoints",
-        "ckpt.save_steps": every,
-        "ckpt.max_num": keep,
+        "ckpt.output_dir": run.output / "model",
+        "ckpt.path": run.output / "checkpoints",
+        "ckpt.save_steps": run.save_every,
+        "ckpt.max_num": run.keep,
     }
 
 

@@ -24,6 +24,9 @@ AGENT = Path("trainers") / "agent_func.py"
 FILE = "config.json"
 """In a run's folder: what the run was started with. Every node must be able to read it."""
 
+LOCAL_CHECKPOINT = "[0-9]*/state.pt"
+"""How the local backend names its checkpoints (see `trainers.local.learner`)."""
+
 MAY_CHANGE = ("run", "hardware", "evaluation")
 """Sections that may differ from those of the run that is gone on with."""
 
@@ -114,16 +117,32 @@ def sft_launch(config: SFTConfig, rows: Path, eval_rows: Path | None, count: int
     return Launch(config.model_dump(mode="json"), config.run.output, tuple(words))
 
 
-def check_same(output: Path, settings: Mapping[str, Any]) -> None:
-    """See that a run that has checkpoints goes on with the settings it was started with.
+def check_same(output: Path, settings: Mapping[str, Any], backend: str = "openrlhf") -> None:
+    """See that a run that has checkpoints goes on with the backend and the settings it was started
+    with, and with OpenRLHF on as many GPUs, over which its checkpoints are spread.
 
     Raises:
         ConfigError: it would not.
     """
-    path = output / FILE
-    if not path.exists() or not (output / "checkpoints").exists():
+    path, checkpoints = output / FILE, output / "checkpoints"
+    if not path.exists() or not checkpoints.exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))
+    earlier = "local" if any(checkpoints.glob(LOCAL_CHECKPOINT)) else "openrlhf"
+    if earlier != backend and any(checkpoints.iterdir()):
+        raise ConfigError(
+            f"{output} holds checkpoints of backend {earlier!r}: go on with --backend {earlier}, or "
+            "give another output"
+        )
+    if backend == "openrlhf":
+        sizes = [
+            found["hardware"]["nodes"] * found["hardware"]["gpus"] for found in (before, settings)
+        ]
+        if sizes[0] != sizes[1]:
+            raise ConfigError(
+                f"{output} holds checkpoints of a run on {sizes[0]} GPUs: go on with as many, not "
+                f"{sizes[1]}"
+            )
     other = [
         name
         for name in sorted({*before, *settings})

@@ -8,9 +8,11 @@ rest, from placement to loss and checkpoints, is OpenRLHF's.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from trainers.cluster.stream import TaskStream, batch
+from agents.attempts import SUCCESS
+from trainers.cluster.stream import TaskStream, batch, task_of
 from trainers.executor import settings_of_environment
 from trainers.experience import EpisodeSamples, ExperienceMaker
 from trainers.log import RunLog
@@ -48,24 +50,32 @@ class Samples(EpisodeSamples):
             RuntimeError: somebody else has spoilt all of them, so that a run would do nothing for as
                 long as it is let.
         """
+        self._played: list[dict[str, Any]] = []
         answer = super().generate_samples(**options)
         if samples := answer[0]:
             stream: TaskStream = self.prompts_dataloader
-            played = list(episodes(samples))
-            for sample, episode in zip(samples, played, strict=True):
+            for sample, episode in zip(samples, episodes(samples), strict=True):
                 weight = stream.curriculum.weight(episode.domain, episode.task_id)
                 sample.info["weight"] = torch.tensor([weight])
-            counted = [episode for episode in played if not episode.masked]
-            if not counted:
-                users = sum(episode.values["fault_user"] for episode in played)
-                raise RuntimeError(
-                    f"all {len(played)} episodes of step {stream.step + 1} were spoilt, "
-                    f"{users:.0f} of them by the user: is its server running?"
-                )
-            stream.finish_step(
-                [((episode.domain, episode.task_id), episode.solved) for episode in counted]
-            )
+            # With dynamic filtering also those of groups that were refused.
+            valid = [r for r in self._played if not r["extra_logs"]["masked"]]
+            stream.finish_step([(task_of(r["label"]), r["scores"] >= SUCCESS) for r in valid])
         return answer
+
+    def _process_response_into_experience(self, response: dict[str, Any], **options: Any) -> Any:
+        if not json.loads(response["label"]).get("evaluation"):
+            self._played.append(response)
+            self._refuse_spoilt()
+        return super()._process_response_into_experience(response, **options)
+
+    def _refuse_spoilt(self) -> None:
+        rollout = self.args.rollout
+        enough = len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt
+        if enough and all(response["extra_logs"]["masked"] for response in self._played):
+            raise RuntimeError(
+                f"all {len(self._played)} episodes of a step were spoilt; the first: "
+                f"{self._played[0]['error']}"
+            )
 
 
 for module in (ppo_trainer, ppo_trainer_async):
@@ -127,12 +137,22 @@ class Trainer(Logs, ppo_trainer.PPOTrainer.__ray_metadata__.modified_class):  # 
     def fit(self, global_step: int = 0) -> None:
         """Train to the last step. A new run begins with an evaluation."""
         if not self.init_checkpoint_states()["global_step"] and self.eval_dataloader:
-            options = self.generate_kwargs | {
-                "temperature": self.args.eval.temperature,
-                "n_samples_per_prompt": self.args.eval.n_samples_per_prompt,
-            }
-            self.evaluate(0, **options)
+            self._evaluate(0)
         super().fit(global_step)
+
+    def save_logs_and_checkpoints(self, global_step: int, *arguments: Any) -> None:
+        """After the last step there is an evaluation, too."""
+        super().save_logs_and_checkpoints(global_step, *arguments)
+        last = global_step == settings_of_environment().run.steps
+        if last and self.eval_dataloader and global_step % self.args.eval.steps:
+            self._evaluate(global_step)
+
+    def _evaluate(self, global_step: int) -> None:
+        options = self.generate_kwargs | {
+            "temperature": self.args.eval.temperature,
+            "n_samples_per_prompt": self.args.eval.n_samples_per_prompt,
+        }
+        self.evaluate(global_step, **options)
 
 
 class AsyncSampler(ppo_trainer_async.GenerateSamplesActor.__ray_metadata__.modified_class):  # type: ignore[misc]

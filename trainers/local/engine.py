@@ -8,6 +8,7 @@ request takes the idle slot whose tokens it continues. For models with full atte
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -39,8 +40,7 @@ class Slots(Cache):  # type: ignore[misc]
     def __init__(self, model: Any, count: int, length: int) -> None:
         super().__init__(layers=[])
         config = model.config
-        heads = config.num_key_value_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        heads, size = _heads(config)
         # The last place of a slot takes what belongs nowhere: padding, and slots that do not run.
         shape = (config.num_hidden_layers, count, heads, length + 1, size)
         self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
@@ -132,7 +132,8 @@ class LocalEngine:
         slots: conversations that are kept at a time.
 
     Raises:
-        ConfigError: the model's attention is not full in all layers.
+        ConfigError: the model's attention is not full in all layers, or keys and values of so many
+            conversations do not fit into memory.
     """
 
     def __init__(self, model: Any, context: int, slots: int) -> None:
@@ -141,6 +142,7 @@ class LocalEngine:
             raise ConfigError(f"the local engine takes full attention, not {', '.join(kinds)}")
         self.model = model
         self._count, self._length = slots, context
+        _check_memory(model, slots, context)
         self._held: list[list[int]] = []
         self._slots: Slots | None = None
         self._idle: list[int] = []
@@ -311,6 +313,29 @@ class LocalEngine:
             model.config._attn_implementation = trained
         logits: torch.Tensor = output.logits[:, -1]
         return logits
+
+
+def _check_memory(model: Any, count: int, length: int) -> None:
+    """See that `Slots` of that size fit into the memory that is free."""
+    config, gib = model.config, 2**30
+    heads, size = _heads(config)
+    needed = 2 * config.num_hidden_layers * count * heads * (length + 1) * size
+    needed *= torch.finfo(model.dtype).bits // 8
+    if model.device.type == "cuda":
+        free = torch.cuda.mem_get_info(model.device)[0]
+    else:
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > free:
+        raise ConfigError(
+            f"keys and values of {count} conversations of {length} tokens take {needed / gib:.1f} "
+            f"GiB, and {free / gib:.1f} GiB are free: lower rollout.concurrency or rollout.context"
+        )
+
+
+def _heads(config: Any) -> tuple[int, int]:
+    """Heads that keys and values have, and the size of each."""
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return config.num_key_value_heads, size
 
 
 def _buckets(new: list[tuple[_Job, list[int]]]) -> Iterator[list[tuple[_Job, list[int]]]]:

@@ -34,6 +34,9 @@ from trainers.metrics import evaluation_metrics, training_metrics
 from trainers.standins import SamplingParams
 from trainers.tasks import evaluation_tasks, training_tasks
 
+Group = Sequence[dict[str, Any]]
+"""The played episodes of one task, as the executor answers."""
+
 REFILLS = 4
 """With dynamic filtering, how many times a step's tasks may be drawn in all."""
 
@@ -110,7 +113,7 @@ class LocalTrainer:
                     values |= self.evaluate()
                 log.write(self.step, values)
                 self.console.print(_line(self.step, run.steps, values), highlight=False)
-                if last or self.step % run.save_every == 0:
+                if last or self.step % (run.save_every or 1) == 0:
                     self._save()
         folder = run.output / "model"
         save_model(self.actor, self.tokenizer, folder)
@@ -119,10 +122,10 @@ class LocalTrainer:
     def train_step(self) -> dict[str, float]:
         """Sample a step's episodes, learn from them, and return what is to be logged."""
         begun = time.perf_counter()
-        groups = self._sample()
+        groups, others = self._sample()
         sampled = time.perf_counter()
         samples = self._to_samples([response for group in groups for response in group])
-        for group in groups:
+        for group in [*groups, *others]:
             self._observe(group)
         experiences = self.maker.make_experience_batch(samples)
         values = training_metrics(experiences) | _group_metrics(experiences)
@@ -156,18 +159,25 @@ class LocalTrainer:
             samples.append(sample)
         return samples
 
-    def _sample(self) -> list[list[dict[str, Any]]]:
-        """The groups of a step. With dynamic filtering those whose episodes all earned the same are
-        replaced, as long as there is patience."""
+    def _sample(self) -> tuple[list[Group], list[Group]]:
+        """The groups of a step, and those that were refused: with dynamic filtering those whose
+        episodes all earned the same are replaced, as long as there is patience.
+
+        Raises:
+            RuntimeError: somebody else has spoilt all episodes, so that a run would do nothing for as
+                long as it is let.
+        """
         config = self.config
         rng = random.Random(f"{config.run.seed}/{self.step}")
         chosen = self.curriculum if config.curriculum.sampling else None
         wanted, size = config.rollout.tasks, config.rollout.samples
         patience = REFILLS if config.algorithm.dynamic_filtering else 1
-        useful: list[list[dict[str, Any]]] = []
-        spare: list[list[dict[str, Any]]] = []
+        useful: list[Group] = []
+        spare: list[Group] = []
+        fresh = self.tasks
         for refill in range(patience):
-            tasks = draw_tasks(self.tasks, wanted - len(useful), rng, chosen)
+            tasks = draw_tasks(fresh, wanted - len(useful), rng, chosen)
+            fresh = [task for task in fresh if task not in tasks] or self.tasks
             # A trial's number is never used twice, whatever task it is of.
             first = (self.step * patience + refill) * size
             numbered = [(task, first + sample) for task in tasks for sample in range(size)]
@@ -175,10 +185,12 @@ class LocalTrainer:
             for start in range(0, len(episodes), size):
                 group = episodes[start : start + size]
                 (useful if _differs(group) else spare).append(group)
+            refuse_spoilt([*useful, *spare])
             if len(useful) == wanted:
                 break
         # Groups without a difference teach nothing, but keep the number of episodes a step.
-        return [*useful, *spare[: wanted - len(useful)]]
+        missing = wanted - len(useful)
+        return [*useful, *spare[:missing]], spare[missing:]
 
     async def _play(
         self, numbered: Sequence[tuple[Key, int]], temperature: float
@@ -199,7 +211,7 @@ class LocalTrainer:
 
         return await asyncio.gather(*(play(task, trial) for task, trial in numbered))
 
-    def _observe(self, group: Sequence[dict[str, Any]]) -> None:
+    def _observe(self, group: Group) -> None:
         task = json.loads(group[0]["label"])
         valid = [response for response in group if not response["extra_logs"]["masked"]]
         solved = sum(response["scores"] >= SUCCESS for response in valid)
@@ -214,7 +226,20 @@ class LocalTrainer:
         save_checkpoint(self.config.run, self.step, self.actor, self.tokenizer, state)
 
 
-def _differs(group: Sequence[dict[str, Any]]) -> bool:
+def refuse_spoilt(groups: Sequence[Group]) -> None:
+    """See that not all episodes were spoilt.
+
+    Raises:
+        RuntimeError: they were; says by what.
+    """
+    episodes = [response for group in groups for response in group]
+    if all(response["extra_logs"]["masked"] for response in episodes):
+        raise RuntimeError(
+            f"all {len(episodes)} episodes of a step were spoilt; the first: {episodes[0]['error']}"
+        )
+
+
+def _differs(group: Group) -> bool:
     """Whether the episodes of a group teach anything: they have not all earned the same."""
     rewards = [r["reward"] for r in group if not r["extra_logs"]["masked"]]
     return bool(rewards) and max(rewards) - min(rewards) > EPSILON

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +75,9 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
 class Learner:
     """Takes optimiser steps, and remembers how far it has come.
 
+    A step is smaller than what bf16 can tell apart in most weights, so AdamW works on copies of them
+    in float32, as DeepSpeed does.
+
     Args:
         actor: what learns.
         optimizer: how.
@@ -82,6 +85,9 @@ class Learner:
 
     Attributes:
         updates: optimiser steps taken.
+
+    Raises:
+        ConfigError: the weights are in float16, whose gradients would vanish without loss scaling.
     """
 
     def __init__(self, actor: Any, optimizer: Optimizer, steps: int) -> None:
@@ -91,8 +97,15 @@ class Learner:
         self.actor = actor
         self.max_norm = optimizer.max_norm
         self.updates = 0
+        self._weights = list(actor.parameters())
+        if any(weight.dtype == torch.float16 for weight in self._weights):
+            raise ConfigError("backend 'local' trains in bf16 or fp32: set hardware.dtype to bf16")
+        self._masters = [
+            weight if weight.dtype == torch.float32 else weight.detach().float()
+            for weight in self._weights
+        ]
         self._adam = torch.optim.AdamW(
-            actor.parameters(),
+            self._masters,
             lr=optimizer.lr,
             betas=optimizer.betas,
             weight_decay=optimizer.weight_decay,
@@ -127,10 +140,17 @@ class Learner:
         """
         import torch
 
-        norm = torch.nn.utils.clip_grad_norm_(self.actor.parameters(), self.max_norm)
+        copied = [pair for pair in self._pairs() if pair[0] is not pair[1]]
+        for weight, master in copied:
+            master.grad = None if weight.grad is None else weight.grad.float()
+            weight.grad = None
+        norm = torch.nn.utils.clip_grad_norm_(self._masters, self.max_norm)
         self._adam.step()
         self._schedule.step()
         self._adam.zero_grad(set_to_none=True)
+        with torch.no_grad():
+            for weight, master in copied:
+                weight.copy_(master)
         self.updates += 1
         return float(norm)
 
@@ -140,6 +160,7 @@ class Learner:
 
         return {
             "updates": self.updates,
+            "masters": [master for weight, master in self._pairs() if weight is not master],
             "adam": self._adam.state_dict(),
             "schedule": self._schedule.state_dict(),
             "torch_rng": torch.get_rng_state(),
@@ -150,9 +171,16 @@ class Learner:
         import torch
 
         self.updates = state["updates"]
+        masters = [master for weight, master in self._pairs() if weight is not master]
+        for master, saved in zip(masters, state["masters"], strict=True):
+            master.copy_(saved)
         self._adam.load_state_dict(state["adam"])
         self._schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["torch_rng"])
+
+    def _pairs(self) -> Iterator[tuple[Any, Any]]:
+        """Each weight, and what the optimiser works on: itself, or its copy in float32."""
+        return zip(self._weights, self._masters, strict=True)
 
 
 def save_model(actor: Any, tokenizer: Any, folder: Path) -> None:

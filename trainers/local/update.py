@@ -57,11 +57,15 @@ class PolicyUpdate:
         Returns:
             Means over the optimiser steps, under OpenRLHF's names; `logprob_diff_max` is the largest
             difference in nats between a sampled token's log-probability here and in the sampler.
+            Empty if all episodes are masked.
         """
         algorithm = self.config.algorithm
         items = [item for batch in experiences for item in split_experience_batch(batch)]
-        items = remove_padding_in_sequences(items)
-        size = len(items) // algorithm.updates
+        # Spoilt episodes have no part in any mean of the loss.
+        items = [item for item in remove_padding_in_sequences(items) if not item.info["masked"]]
+        if not items:
+            return {}
+        size = -(-len(items) // algorithm.updates)
         steps = []
         for _ in range(algorithm.epochs):
             rng.shuffle(items)

@@ -265,3 +265,8 @@ def test_a_loop_that_ends_too_early_leaves_room_for_the_next() -> None:
 
     asyncio.run(leave())
     assert asyncio.run(ask_again()) == expected[0]
+
+
+def test_more_than_memory_holds_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"take \d+\.\d GiB, and .* lower rollout.concurrency or"):
+        engine(slots=10**6, context=10**6)

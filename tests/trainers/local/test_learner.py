@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -248,3 +249,53 @@ def test_gradients_are_clipped_and_their_norm_is_told(start: str, limit: float) 
     assert norm > 0.5
     assert kept == [pytest.approx(min(norm, limit), rel=1e-4)]
     assert all(weight.grad is None for weight in weights)
+
+
+# Weights in bf16
+
+
+def learner(path: str, dtype: str, lr: float = 1e-5) -> Learner:
+    hardware = small.CPU.model_copy(update={"dtype": dtype})
+    settings = Optimizer(lr=lr, warmup=0.0, weight_decay=0.0, max_norm=1e9)
+    return Learner(load_actor(path, hardware), settings, 400)
+
+
+def push(made: Learner, steps: int) -> None:
+    """Steps with the same gradients everywhere."""
+    for _ in range(steps):
+        for weight in made.actor.parameters():
+            weight.grad = torch.full_like(weight, 0.5)
+        made.step()
+
+
+def test_steps_too_small_for_bf16_add_up(start: str) -> None:
+    moved = {}
+    for dtype in ("fp32", "bf16"):
+        made = learner(start, dtype)
+        before = [weight.detach().float().clone() for weight in made.actor.parameters()]
+        push(made, 100)
+        after = [weight.detach().float() for weight in made.actor.parameters()]
+        moved[dtype] = sum(float((b - a).sum()) for a, b in zip(after, before, strict=True))
+        assert all(weight.grad is None for weight in made.actor.parameters())
+    assert moved["bf16"] == pytest.approx(moved["fp32"], rel=0.05)
+
+
+def test_a_learner_in_bf16_goes_on_where_it_was(start: str) -> None:
+    made, again = learner(start, "bf16"), learner(start, "bf16")
+    push(made, 3)
+    saved = deepcopy(made.state())
+    again.actor.load_state_dict(made.actor.state_dict())
+    again.load_state(saved)
+    for each in (made, again):
+        push(each, 3)
+    for one, other in zip(made.actor.parameters(), again.actor.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(made.state()["masters"], again.state()["masters"], strict=True)
+    )
+
+
+def test_float16_would_need_loss_scaling(start: str) -> None:
+    with pytest.raises(ConfigError, match="trains in bf16 or fp32: set"):
+        learner(start, "fp16")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from rich.console import Console
 from agents.attempts import Attempt
 from agents.trajectory import Trajectory
 from tests.trainers.local import small
+from tests.trainers.local.small import torch
 from tests.trainers.playing import TASKS
 from trainers.config import GRPOConfig, SFTConfig
 from trainers.local import grpo, sft
@@ -252,3 +254,63 @@ def test_playing_without_learning(runs: Runs) -> None:
     greedy = play(config, attempts, 0.0)
     assert [record.tokens for record in greedy] != [record.tokens for record in records]
     assert not (runs.folder / "nothing").exists()
+
+
+# What is sampled for a step
+
+
+@pytest.fixture
+def trainer(tmp_path: Path) -> grpo.LocalTrainer:
+    model = small.start(tmp_path / "start")
+    config = small.grpo(model, tmp_path / "run", 2, "sparse", dynamic_filtering=True)
+    return grpo.LocalTrainer(config, QUIET)
+
+
+def test_a_run_whose_episodes_are_all_spoilt_ends(
+    trainer: grpo.LocalTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(trainer.engine, "_prepare", fail)
+    says = "all 8 episodes of a step were spoilt; the first: infrastructure fault: .*no room"
+    with pytest.raises(RuntimeError, match=says):
+        trainer.train_step()
+
+
+def test_groups_that_are_refused_are_counted_and_replaced_by_other_tasks(
+    trainer: grpo.LocalTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[tuple[str, str]] = []
+
+    async def play(numbered: Any, temperature: float) -> list[dict[str, Any]]:
+        drawn.extend(dict.fromkeys(task for task, _ in numbered))
+        logs = {"masked": 0.0}
+        return [
+            {"label": json.dumps({"domain": d, "task_id": t}), "reward": 1.0, "extra_logs": logs}
+            for (d, t), _ in numbered
+        ]
+
+    monkeypatch.setattr(trainer, "_play", play)
+    groups, refused = trainer._sample()
+    assert (len(groups), len(refused)) == (2, 6)
+    assert all(len(group) == 4 for group in [*groups, *refused])
+    assert len(set(drawn[:6])) == 6, "no task comes again before all have come"
+
+
+def test_spoilt_episodes_have_no_part_in_the_loss(runs: Runs) -> None:
+    config = small.grpo(
+        str(runs.folder / "sft" / "model"), runs.folder / "masked", 1, BRIEF, kl=0.1
+    )
+    learned = []
+    for spoil in (False, True):
+        trainer = grpo.LocalTrainer(config, QUIET)
+        groups, _ = trainer._sample()
+        samples = trainer._to_samples([response for group in groups for response in group])
+        if spoil:
+            samples[0].info["masked"] = torch.ones(1)
+            samples[0].rollout_log_probs -= 9
+        experiences = trainer.maker.make_experience_batch(samples)
+        found = trainer.update.learn(experiences, random.Random(0))
+        learned.append(found["logprob_diff_max"])
+    assert max(learned) < 1e-4, "not 9"

@@ -1,0 +1,62 @@
+"""The user that episodes of a training run are played with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agents.models import ChatOptions, make_model_user
+from tau2_gym.completion import run_sync
+from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.users import AsyncUser, User, make_user
+from tau2_gym.users.llm import LLMUser
+from trainers.config import GRPOConfig
+
+RING = {
+    "type": "function",
+    "function": {
+        "name": "ring",
+        "description": "Ring the bell.",
+        "parameters": {"type": "object", "properties": {}},
+    },
+}
+
+
+def make_training_user(config: GRPOConfig) -> User | AsyncUser:
+    """The user that episodes are played with.
+
+    Raises:
+        ConfigError: its options do not fit.
+    """
+    settings = config.environment
+    if settings.user == "scripted":
+        return make_user("scripted")
+    options = ChatOptions(
+        settings.user_model,
+        settings.user_url,
+        settings.user_temperature,
+        settings.user_extra_body,
+    )
+    return make_model_user(options, settings.source)
+
+
+def check_user(config: GRPOConfig) -> None:
+    """See that a user that is a model answers, and that its server reads tool calls, which telecom's
+    users make: one that hands them out as text would spoil every episode.
+
+    Raises:
+        ConfigError: it does not.
+    """
+    user = make_training_user(config)
+    if not isinstance(user, LLMUser):
+        return
+    asked = [{"role": "user", "content": "Call the tool `ring`, and say nothing."}]
+    try:
+        answer = run_sync(replace(user.model, retries=0).complete(asked, tools=[RING], seed=0))
+    except (ConfigError, InfrastructureError) as error:
+        raise ConfigError(f"the user's model cannot be used: {error}") from error
+    if "<tool_call>" in answer.said:
+        raise ConfigError(
+            "the user's server hands out tool calls as text: start it with a parser for them, for "
+            "Qwen3 --tool-call-parser qwen25 (SGLang), or --enable-auto-tool-choice "
+            "--tool-call-parser hermes (vLLM)"
+        )
