@@ -235,7 +235,7 @@ class Hardware(Section):
         attention: `flash_attention_2`, `sdpa` or `eager`.
         micro_batch: episodes in one pass of the model.
         micro_tokens: the most tokens a GPU in one pass, packed; needs flash attention. None packs
-            nothing.
+            nothing. SFT with OpenRLHF packs `micro_batch` rows, however long they are.
         launcher: start as a `python` process on the head node, or as a `ray-job`.
         ray_address: of the job server.
     """
