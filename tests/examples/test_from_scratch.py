@@ -242,3 +242,20 @@ def test_wrong_options_take_one_sentence(
     assert result.exit_code == 2
     assert said in " ".join(result.output.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_every_stage_runs_and_a_finished_run_is_left_alone(tmp_path: Path) -> None:
+    pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/training.md")
+    pytest.importorskip("matplotlib")
+    pytest.importorskip("scipy")
+    runs, report = tmp_path / "runs", tmp_path / "report"
+    options = ["--output", str(runs), "--quick", "--arms", "progress"]
+    result = CliRunner().invoke(app, options)
+    assert result.exit_code == 0, result.output
+    done = {"sft", "rft", "rft+grpo", "rft+grpo2", "grpo-progress"}
+    assert {file.stem for file in (runs / "seed0" / "evaluations").iterdir()} == done
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*.safetensors")}
+    assert CliRunner().invoke(app, options).exit_code == 0
+    assert before == {path: path.stat().st_mtime_ns for path in runs.rglob("*.safetensors")}
+    assert CliRunner().invoke(app, [*options, "--report", str(report)]).exit_code == 0
+    assert done <= set(json.loads((report / "numbers.json").read_text())["evaluations"]["0"])

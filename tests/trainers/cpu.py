@@ -48,6 +48,8 @@ def run_on_cpu(kind: str, arguments: Sequence[str], **environment: str) -> str:
             **os.environ,
             "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}",
             "OMP_NUM_THREADS": "1",
+            # Ray's own 15 starves its workers where the machine has other work.
+            "RAY_worker_niceness": "0",
             **environment,
         },
         stdout=subprocess.PIPE,

@@ -138,16 +138,18 @@ def test_trainer_and_engine_agree_on_probabilities_that_have_changed(
     for kept in last:
         mask = kept["action_mask"].bool()
         apart = (kept["action_log_probs"] - kept["rollout_log_probs"]).abs()[mask]
+        assert float(apart.mean()) < MEAN
         assert float(apart.max()) < LARGEST
         with torch.no_grad():
             logits = start(kept["sequences"]).logits[:, :-1].float()
         before = logits.log_softmax(-1).gather(-1, kept["sequences"][:, 1:, None])[..., 0]
         drift = max(drift, float((before - kept["rollout_log_probs"]).abs()[mask].max()))
-    assert drift > 10 * LARGEST
+    assert drift > 2 * LARGEST
 
 
-LARGEST = 1e-2
-"""Between the log-probabilities of engine and trainer, both in bf16."""
+MEAN, LARGEST = 1e-3, 2**-4
+"""Between the log-probabilities of engine and trainer. Both compute in bf16, whose numbers lie 1/32 apart
+from 4 on, so that a logit that rounds the other way makes that difference."""
 
 
 def test_the_advantages_trained_on_are_those_of_turns(trained: Trained) -> None:
