@@ -10,7 +10,7 @@ from rich.console import Console
 
 from examples.from_scratch.plan import ARMS, Plan
 from examples.from_scratch.report import write_report
-from examples.from_scratch.stages import Pipeline, leg_name
+from examples.from_scratch.stages import Pipeline
 from tau2_gym.errors import Tau2GymError, one_of
 
 app = typer.Typer(add_completion=False)
@@ -67,9 +67,7 @@ def main(
         if pipeline:
             own = run.rft(start)
             run.evaluate(own, "rft")
-            for number in range(len(plan.legs)):
-                own = run.leg(own, BEST, number)
-                run.evaluate(own, leg_name(number))
+            run.evaluate(run.rft_grpo(own, BEST), "rft+grpo")
         for name in chosen:
             run.evaluate(run.grpo(start, known[name]), f"grpo-{name}")
     except Tau2GymError as error:

@@ -50,8 +50,8 @@ class Plan:
             few service tasks, so they are tried more often.
         rft_steps, rft_lr: of fine-tuning on those.
         grpo_steps, grpo_tasks, grpo_samples, grpo_lr: of GRPO after SFT.
-        legs: of GRPO after rejection fine-tuning: steps, and tasks of each family at most.
-        legs_lr: the learning rate that each of them begins with.
+        final_tasks: tasks of each family that GRPO after rejection fine-tuning uses, at most.
+        final_steps, final_lr: of it.
         turns: the most turns of an episode; `workflow` takes up to 21.
         dev: tasks of each family outside `base` that are kept for choosing settings by.
         evaluations: attempts at each test task.
@@ -74,8 +74,9 @@ class Plan:
     grpo_tasks: int = 12
     grpo_samples: int = 8
     grpo_lr: float = 2.5e-4
-    legs: tuple[tuple[int, int], ...] = ((96, 48), (60, 24))
-    legs_lr: float = 3e-4
+    final_tasks: int = 48
+    final_steps: int = 96
+    final_lr: float = 3e-4
     turns: int = 24
     dev: tuple[int, int, int] = (12, 10, 8)
     evaluations: int = 8
@@ -95,7 +96,7 @@ class Plan:
             rft_samples=(1, 1, 1),
             rft_steps=2,
             grpo_steps=2,
-            legs=((2, 1), (2, 1)),
+            final_steps=2,
             grpo_tasks=2,
             grpo_samples=2,
             dev=(1, 1, 1),

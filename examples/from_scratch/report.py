@@ -13,10 +13,9 @@ from benchmarks.store import write_json
 from examples.from_scratch.plan import Plan
 from tau2_gym.errors import ConfigError
 
-STAGES = ("sft", "rft", "rft+grpo", "rft+grpo2", "grpo-sparse", "grpo-shaped", "grpo-progress")
+STAGES = ("sft", "rft", "rft+grpo", "grpo-sparse", "grpo-shaped", "grpo-progress")
 COLOURS = {
     "rft+grpo": "#7a4fb5",
-    "rft+grpo2": "#b83280",
     "grpo-sparse": "#2b6cb0",
     "grpo-shaped": "#2f855a",
     "grpo-progress": "#c05621",

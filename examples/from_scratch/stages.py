@@ -109,25 +109,25 @@ class Pipeline:
             model, arm, f"grpo-{arm.name}", self.tasks.practice, plan.grpo_steps, plan.grpo_lr
         )
 
-    def leg(self, model: Path, arm: Arm, number: int) -> Path:
-        """Train with GRPO after RFT, on what the model does not always solve yet."""
-        plan, name = self.plan, leg_name(number)
-        steps, most = plan.legs[number]
-        tasks = self._unsolved(model, name, most)
-        return self._grpo(model, arm, name, tasks, steps, plan.legs_lr)
+    def rft_grpo(self, model: Path, arm: Arm) -> Path:
+        """Train with GRPO after RFT."""
+        plan = self.plan
+        return self._grpo(
+            model, arm, "rft+grpo", self._unsolved(model), plan.final_steps, plan.final_lr
+        )
 
-    def _unsolved(self, model: Path, name: str, most: int) -> tuple[str, ...]:
+    def _unsolved(self, model: Path) -> tuple[str, ...]:
         """Tasks of the pool that a model does not always solve, of each family as many: groups of
         the others teach nothing, and service tasks are rare in the pool, but not among test tasks."""
-        file = self.folder / "data" / f"{name}.json"
+        file = self.folder / "data" / "unsolved.json"
         if not file.exists():
-            with self._timed(f"{name} choice of tasks"):
+            with self._timed("rft+grpo choice of tasks"):
                 played = self._try_pool(model, "choice")
             failed = dict.fromkeys(record.task_id for record in played if not _solved(record))
             chance, chosen = random.Random(f"{self.seed}/unsolved"), list[str]()
             for family in FAMILIES:
                 tasks = of_family(failed or self.tasks.pool, family)
-                chosen += chance.sample(tasks, min(len(tasks), most))
+                chosen += chance.sample(tasks, min(len(tasks), self.plan.final_tasks))
             write_json(file, chosen)
         return tuple(json.loads(file.read_text()))
 
@@ -258,11 +258,6 @@ class Pipeline:
         seconds[name] = round(time.perf_counter() - begun, 1)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, seconds)
-
-
-def leg_name(number: int) -> str:
-    """What a leg of GRPO after RFT is called: `rft+grpo`, `rft+grpo2` …"""
-    return f"rft+grpo{number + 1 if number else ''}"
 
 
 def scores(records: Sequence[Record]) -> dict[str, Any]:
