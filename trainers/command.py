@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tau2_gym.errors import ConfigError, Tau2GymError, one_of
-from trainers.config import Hardware
+from trainers.sections import Hardware
 
 BACKENDS = ("openrlhf", "local")
 GRPO_PACKAGES = ("openrlhf", "ray", "vllm", "deepspeed", "flash_attn")

@@ -12,7 +12,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainers.config import Curriculum as Settings
+from trainers.sections import Curriculum as Settings
 
 Key = tuple[str, str]
 """Domain and task id."""

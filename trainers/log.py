@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from tau2_gym.errors import ConfigError
 from tau2_gym.journal import replace_file
-from trainers.config import Run
+from trainers.sections import Run
 
 
 class RunLog:

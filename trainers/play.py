@@ -19,7 +19,7 @@ from agents.sampling import SamplingParams
 from benchmarks.run import MODEL_USERS, Setup
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import ConfigError
-from trainers.config import Tasks
+from trainers.sections import Tasks
 
 PLAYED = "What is played"
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.errors import ConfigError, DataError
-from trainers.config import Evaluation, Tasks
+from trainers.sections import Evaluation, Tasks
 
 Pair = tuple[str, str]
 """Domain and task id."""

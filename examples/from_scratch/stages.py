@@ -23,20 +23,19 @@ from benchmarks.store import write_json
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
 from examples.from_scratch.plan import FAMILIES, Arm, Plan, TaskSets, of_family, task_sets
 from tau2_gym.users import make_user
-from trainers.config import (
+from trainers.config import GRPOConfig, SFTConfig
+from trainers.dataset import write_rows
+from trainers.rows import RowMaker, make_rows
+from trainers.sections import (
     Algorithm,
     Environment,
     Evaluation,
-    GRPOConfig,
     Hardware,
     Optimizer,
     Rollout,
     Run,
-    SFTConfig,
     Tasks,
 )
-from trainers.dataset import write_rows
-from trainers.rows import RowMaker, make_rows
 from trainers.selection import Rules, choose, dedupe
 
 CPU = Hardware(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny_model import checkpoint
-from trainers.config import Hardware
+from trainers.sections import Hardware
 
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/training.md")
 pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: see docs/training.md")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.config import Curriculum as Settings
 from trainers.curriculum import Curriculum, Key, draw_tasks
+from trainers.sections import Curriculum as Settings
 
 TASKS: list[Key] = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1")]
 

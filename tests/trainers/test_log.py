@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tau2_gym.errors import ConfigError
-from trainers.config import Run
 from trainers.log import RunLog
+from trainers.sections import Run
 
 
 def run(folder: Path, **options: Any) -> Run:

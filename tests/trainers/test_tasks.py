@@ -6,7 +6,7 @@ import pytest
 
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
-from trainers.config import Evaluation, Tasks
+from trainers.sections import Evaluation, Tasks
 from trainers.tasks import evaluation_tasks, pool_note, refuse_test_tasks, training_tasks
 
 DOMAINS = ("airline", "retail", "telecom")

@@ -15,18 +15,10 @@ from tau2_gym.domains.base import get_domain
 from tests.tiny_model import torch
 from tests.trainers.cpu import CPU, changed, run_on_cpu, tiny
 from trainers.cluster.arguments import grpo_arguments
-from trainers.config import (
-    Algorithm,
-    Environment,
-    Evaluation,
-    GRPOConfig,
-    Optimizer,
-    Rollout,
-    Run,
-    Tasks,
-)
+from trainers.config import GRPOConfig
 from trainers.credit import group_advantages
 from trainers.experience import turns_of
+from trainers.sections import Algorithm, Environment, Evaluation, Optimizer, Rollout, Run, Tasks
 
 GROUPS, SIZE, STEPS = 2, 4, 4
 AGENT = Path(__file__).parents[2] / "trainers" / "agent_func.py"

@@ -15,9 +15,10 @@ from tau2_gym.domains.base import get_domain
 from tests.tiny_model import tiny_tokenizer
 from tests.trainers.cpu import CPU, changed, run_on_cpu, tiny
 from trainers.cluster.arguments import sft_arguments
-from trainers.config import Optimizer, Run, SFTConfig
+from trainers.config import SFTConfig
 from trainers.dataset import DATA, read_rows, write_rows
 from trainers.rows import RowMaker, make_rows
+from trainers.sections import Optimizer, Run
 from trainers.standins import standins
 
 ROWS, BATCH = 16, 4

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tau2_gym.errors import ConfigError
-from trainers.config import GRPOConfig, Hardware, Optimizer, Run, SFTConfig
+from trainers.config import GRPOConfig, SFTConfig
+from trainers.sections import Hardware, Optimizer, Run
 
 Flags = dict[str, object]
 """Flags by name. True is a bare flag, False and None leave it out, a tuple gives several values."""

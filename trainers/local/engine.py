@@ -8,7 +8,6 @@ request takes the idle slot whose tokens it continues. For models with full atte
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -17,92 +16,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import AttentionInterface, Cache
 
 from agents.backends.transformers import draw
 from agents.sampling import SamplingParams
 from tau2_gym.errors import ConfigError, InfrastructureError
+from trainers.local.slots import ATTENTION, Slots, check_memory
 
 SIMILAR = 16
 """Tokens of difference that are not worth a pass of their own."""
-
-
-class Slots(Cache):  # type: ignore[misc]
-    """Keys and values of `count` conversations of up to `length` tokens, in every layer.
-
-    Attributes:
-        rows: the slots that a pass of the model is about, (batch,); None for all of them, in order,
-            which saves copying them.
-        at: the places of the pass's tokens in their conversations, (batch, tokens).
-        width: how many places of the slots the pass looks at.
-    """
-
-    def __init__(self, model: Any, count: int, length: int) -> None:
-        super().__init__(layers=[])
-        config = model.config
-        heads, size = _heads(config)
-        # The last place of a slot takes what belongs nowhere: padding, and slots that do not run.
-        shape = (config.num_hidden_layers, count, heads, length + 1, size)
-        self.keys = torch.zeros(shape, dtype=model.dtype, device=model.device)
-        self.values = torch.zeros(shape, dtype=model.dtype, device=model.device)
-        self.all = torch.arange(count, device=model.device)
-        self.rows: torch.Tensor | None = None
-        self.at = self.all
-        self.width = 0
-
-    def update(
-        self, keys: torch.Tensor, values: torch.Tensor, layer: int, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Store what a layer has computed, and give all that its slots hold.
-
-        Args:
-            keys, values: (batch, heads, tokens, size).
-            layer: which layer.
-
-        Returns:
-            Keys and values, (batch, heads, width, size).
-        """
-        rows = (self.all if self.rows is None else self.rows)[:, None]
-        held = []
-        for new, kept in ((keys, self.keys[layer]), (values, self.values[layer])):
-            kept[rows, :, self.at] = new.transpose(1, 2)
-            seen = kept[:, :, : self.width]
-            held.append(seen if self.rows is None else seen[self.rows])
-        return held[0], held[1]
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Unused: places are given with each pass."""
-        return 0
-
-
-def grouped_attention(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor,
-    scaling: float,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attention of several heads to the same keys and values, without a copy of these for each.
-
-    Args:
-        query: (batch, heads, tokens, size).
-        key, value: (batch, shared heads, width, size).
-        attention_mask: what each token sees, (batch, 1, tokens, width).
-    """
-    batch, heads, tokens, size = query.shape
-    shared = key.shape[1]
-    grouped = query.reshape(batch, shared, heads // shared * tokens, size)
-    scores = torch.matmul(grouped, key.transpose(-1, -2)).view(batch, heads, tokens, -1)
-    hidden = torch.full_like(scores[:1, :1, :1, :1], -torch.inf)
-    scores = torch.where(attention_mask, scores * scaling, hidden)
-    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
-    mixed = torch.matmul(weights.view(batch, shared, -1, weights.shape[-1]), value)
-    return mixed.view(batch, heads, tokens, size).transpose(1, 2), None
-
-
-AttentionInterface.register("tau2_gym_slots", grouped_attention)
 
 
 @dataclass(slots=True)
@@ -142,7 +63,7 @@ class LocalEngine:
             raise ConfigError(f"the local engine takes full attention, not {', '.join(kinds)}")
         self.model = model
         self._count, self._length = slots, context
-        _check_memory(model, slots, context)
+        check_memory(model, slots, context)
         self._held: list[list[int]] = []
         self._slots: Slots | None = None
         self._idle: list[int] = []
@@ -298,7 +219,7 @@ class LocalEngine:
         """The logits after the last column, (batch, vocabulary)."""
         model = self.model.eval()
         trained = model.config._attn_implementation
-        model.config._attn_implementation = "tau2_gym_slots"
+        model.config._attn_implementation = ATTENTION
         try:
             with torch.inference_mode():
                 output = model(
@@ -313,29 +234,6 @@ class LocalEngine:
             model.config._attn_implementation = trained
         logits: torch.Tensor = output.logits[:, -1]
         return logits
-
-
-def _check_memory(model: Any, count: int, length: int) -> None:
-    """See that `Slots` of that size fit into the memory that is free."""
-    config, gib = model.config, 2**30
-    heads, size = _heads(config)
-    needed = 2 * config.num_hidden_layers * count * heads * (length + 1) * size
-    needed *= torch.finfo(model.dtype).bits // 8
-    if model.device.type == "cuda":
-        free = torch.cuda.mem_get_info(model.device)[0]
-    else:
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    if needed > free:
-        raise ConfigError(
-            f"keys and values of {count} conversations of {length} tokens take {needed / gib:.1f} "
-            f"GiB, and {free / gib:.1f} GiB are free: lower rollout.concurrency or rollout.context"
-        )
-
-
-def _heads(config: Any) -> tuple[int, int]:
-    """Heads that keys and values have, and the size of each."""
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return config.num_key_value_heads, size
 
 
 def _buckets(new: list[tuple[_Job, list[int]]]) -> Iterator[list[tuple[_Job, list[int]]]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau2_gym.errors import ConfigError
-from trainers.config import Hardware, Optimizer, Run
+from trainers.sections import Hardware, Optimizer, Run
 
 if TYPE_CHECKING:
     import torch

@@ -14,20 +14,19 @@ from tests.trainers.playing import TASKS, workflow_attempts
 pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/training.md")
 
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
-from trainers.config import (
+from trainers.config import GRPOConfig, SFTConfig
+from trainers.dataset import write_rows
+from trainers.rows import RowMaker, make_rows
+from trainers.sections import (
     Algorithm,
     Environment,
     Evaluation,
-    GRPOConfig,
     Hardware,
     Optimizer,
     Rollout,
     Run,
-    SFTConfig,
     Tasks,
 )
-from trainers.dataset import write_rows
-from trainers.rows import RowMaker, make_rows
 
 CONTEXT = 1024
 CPU = Hardware(

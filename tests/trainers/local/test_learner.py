@@ -15,7 +15,6 @@ import pytest
 from tau2_gym.errors import ConfigError
 from tests.trainers.local import small
 from tests.trainers.local.small import torch
-from trainers.config import Optimizer, Run
 from trainers.local.learner import (
     Learner,
     latest_checkpoint,
@@ -24,6 +23,7 @@ from trainers.local.learner import (
     save_checkpoint,
     save_model,
 )
+from trainers.sections import Optimizer, Run
 
 
 @pytest.fixture(scope="module")
