@@ -93,8 +93,10 @@ def choose_backend(
         raise one_of("backend", asked, BACKENDS)
     if dry_run:
         return asked or "openrlhf", "as asked" if asked else "which has a command to show"
-    lacks = _lacks(packages, hardware)
-    if not asked and lacks and lacks == _few_gpus(hardware):
+    job = hardware.launcher == "ray-job"
+    absent = _absent(("ray",) if job else packages)
+    lacks = ", ".join(absent) or _lacking_gpus(hardware)
+    if not asked and lacks and not absent and _gpus():
         raise ConfigError(
             f"the recipe takes {lacks}: set hardware.gpus and hardware.engines, or give "
             "--backend local"
@@ -103,25 +105,17 @@ def choose_backend(
         raise ConfigError(f"backend 'openrlhf' needs {lacks}: see docs/training.md")
     if asked == "openrlhf" or (not asked and not lacks):
         return "openrlhf", "as asked" if asked else "all that it needs is here"
-    if absent := _absent(LOCAL_PACKAGES):
-        raise ConfigError(f"backend 'local' needs {', '.join(absent)}: see docs/training.md")
+    if missing := _absent(LOCAL_PACKAGES):
+        raise ConfigError(f"backend 'local' needs {', '.join(missing)}: see docs/training.md")
     return "local", "as asked" if asked else f"'openrlhf' needs {lacks}"
 
 
-def _lacks(packages: Sequence[str], hardware: Hardware) -> str:
-    job = hardware.launcher == "ray-job"
-    absent = _absent(("ray",) if job else packages)
-    if absent:
-        return ", ".join(absent)
-    if job or "RAY_ADDRESS" in os.environ:
-        return ""
-    return _few_gpus(hardware) or ("" if _gpus() else "GPUs")
-
-
-def _few_gpus(hardware: Hardware) -> str:
-    """Says so if this machine has GPUs, but fewer than a node needs."""
+def _lacking_gpus(hardware: Hardware) -> str:
+    """What this machine lacks, if it is the one that trains; empty if nothing."""
     wanted, found = hardware.gpus_per_node, _gpus()
-    return f"{wanted} GPUs on this machine, which has {found}" if 0 < found < wanted else ""
+    if hardware.launcher == "ray-job" or "RAY_ADDRESS" in os.environ or found >= wanted:
+        return ""
+    return f"{wanted} GPUs on this machine, which has {found}" if found else "GPUs"
 
 
 def _absent(packages: Sequence[str]) -> list[str]:

@@ -42,7 +42,7 @@ class GRPOConfig(Section):
     optimizer: Optimizer = Optimizer()
     hardware: Hardware = Hardware()
     evaluation: Evaluation = Evaluation()
-    run: Run = Run(steps=200, save_every=1)
+    run: Run = Field(default=Run(), validate_default=True)
 
     @field_validator("run")
     @classmethod
@@ -87,7 +87,7 @@ class SFTConfig(Section):
     loss: Literal["token-mean", "seq-mean-token-mean"] = "token-mean"
     optimizer: Optimizer = Optimizer(lr=1e-5, schedule="cosine", warmup=0.05)
     hardware: Hardware = Hardware()
-    run: Run = Run(output=Path("runs/sft"), save_every=50)
+    run: Run = Field(default=Run(output=Path("runs/sft")), validate_default=True)
 
     @field_validator("run")
     @classmethod

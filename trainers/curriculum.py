@@ -7,6 +7,7 @@ under way, count spoilt attempts and are forgotten at the end of the process. Th
 
 from __future__ import annotations
 
+import json
 import math
 import random
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,12 @@ from trainers.sections import Curriculum as Settings
 
 Key = tuple[str, str]
 """Domain and task id."""
+
+
+def task_of(label: str) -> Key:
+    """The task that an episode's label names."""
+    asked = json.loads(label)
+    return asked["domain"], asked["task_id"]
 
 
 class Curriculum:

@@ -242,6 +242,22 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         }
 
 
+def refuse_spoilt(responses: Sequence[Mapping[str, Any]]) -> None:
+    """See that not all episodes of a step were spoilt: a run would do nothing for as long as it is let.
+
+    Args:
+        responses: what `EpisodeExecutor.execute` has returned.
+
+    Raises:
+        RuntimeError: they were; says by what.
+    """
+    if all(response["extra_logs"]["masked"] for response in responses):
+        raise RuntimeError(
+            f"all {len(responses)} episodes of a step were spoilt; the first: "
+            f"{responses[0]['error']}"
+        )
+
+
 def _spoilt_by(record: Record) -> str | None:
     """What has spoilt an episode, if anything."""
     if record.fault is not None:

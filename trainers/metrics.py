@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 
 from agents.attempts import SUCCESS
 from benchmarks.metrics import pass_at_k, pass_hat_k
+from trainers.curriculum import task_of
 
 FAULTS = ("fault_user", "fault_infrastructure", "masked")
 """Of all episodes. What else the executor tells is averaged over those that are not masked."""
@@ -49,9 +49,8 @@ def episodes(experiences: Iterable[Any]) -> Iterator[Episode]:
     """The episodes in OpenRLHF's experiences."""
     for experience in experiences:
         for index, label in enumerate(experience.labels):
-            task = json.loads(label)
             values = {name: float(value[index]) for name, value in experience.info.items()}
-            yield Episode(task["domain"], task["task_id"], values)
+            yield Episode(*task_of(label), values)
 
 
 def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:

@@ -296,3 +296,8 @@ class Run(Section):
     keep: int = Field(default=2, ge=1)
     tensorboard: bool = True
     wandb: str | None = None
+
+    def saves_after(self, step: int) -> bool:
+        """Whether a checkpoint is due after a step."""
+        assert self.save_every is not None  # a whole recipe has a number
+        return step % self.save_every == 0

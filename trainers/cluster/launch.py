@@ -17,15 +17,13 @@ from agents.checkpoints import looks_local
 from tau2_gym.errors import ConfigError
 from trainers.cluster.arguments import grpo_arguments, sft_arguments
 from trainers.config import SETTINGS, GRPOConfig, SFTConfig
+from trainers.local.learner import CHECKPOINTS
 
 ROOT = Path(trainers.__file__).resolve().parents[1]
 AGENT = Path("trainers") / "agent_func.py"
 
 FILE = "config.json"
 """In a run's folder: what the run was started with. Every node must be able to read it."""
-
-LOCAL_CHECKPOINT = "[0-9]*/state.pt"
-"""How the local backend names its checkpoints (see `trainers.local.learner`)."""
 
 MAY_CHANGE = ("run", "hardware", "evaluation")
 """Sections that may differ from those of the run that is gone on with."""
@@ -128,7 +126,7 @@ def check_same(output: Path, settings: Mapping[str, Any], backend: str = "openrl
     if not path.exists() or not checkpoints.exists():
         return
     before = json.loads(path.read_text(encoding="utf-8"))
-    earlier = "local" if any(checkpoints.glob(LOCAL_CHECKPOINT)) else "openrlhf"
+    earlier = "local" if any(checkpoints.glob(CHECKPOINTS)) else "openrlhf"
     if earlier != backend and any(checkpoints.iterdir()):
         raise ConfigError(
             f"{output} holds checkpoints of backend {earlier!r}: go on with --backend {earlier}, or "

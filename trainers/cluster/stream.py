@@ -29,12 +29,6 @@ def batch(task: Task, *, evaluation: bool = False) -> Batch:
     return [domain], [f"{domain}/{task_id}"], [json.dumps(label)], [None]
 
 
-def task_of(label: str) -> Task:
-    """The task that a label names."""
-    asked = json.loads(label)
-    return asked["domain"], asked["task_id"]
-
-
 class TaskStream:
     """Tasks without end, until all steps have got theirs.
 

@@ -12,8 +12,9 @@ import json
 from typing import Any
 
 from agents.attempts import SUCCESS
-from trainers.cluster.stream import TaskStream, batch, task_of
-from trainers.executor import settings_of_environment
+from trainers.cluster.stream import TaskStream, batch
+from trainers.curriculum import task_of
+from trainers.executor import refuse_spoilt, settings_of_environment
 from trainers.experience import EpisodeSamples, ExperienceMaker
 from trainers.log import RunLog
 from trainers.metrics import episodes, evaluation_metrics, training_metrics
@@ -65,17 +66,10 @@ class Samples(EpisodeSamples):
     def _process_response_into_experience(self, response: dict[str, Any], **options: Any) -> Any:
         if not json.loads(response["label"]).get("evaluation"):
             self._played.append(response)
-            self._refuse_spoilt()
+            rollout = self.args.rollout
+            if len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt:
+                refuse_spoilt(self._played)
         return super()._process_response_into_experience(response, **options)
-
-    def _refuse_spoilt(self) -> None:
-        rollout = self.args.rollout
-        enough = len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt
-        if enough and all(response["extra_logs"]["masked"] for response in self._played):
-            raise RuntimeError(
-                f"all {len(self._played)} episodes of a step were spoilt; the first: "
-                f"{self._played[0]['error']}"
-            )
 
 
 for module in (ppo_trainer, ppo_trainer_async):

@@ -16,8 +16,8 @@ from rich.console import Console
 from agents.attempts import SUCCESS
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
-from trainers.curriculum import Curriculum, Key, draw_tasks
-from trainers.executor import EpisodeExecutor
+from trainers.curriculum import Curriculum, Key, draw_tasks, task_of
+from trainers.executor import EpisodeExecutor, refuse_spoilt
 from trainers.local.engine import LocalEngine
 from trainers.local.learner import (
     Learner,
@@ -113,7 +113,7 @@ class LocalTrainer:
                     values |= self.evaluate()
                 log.write(self.step, values)
                 self.console.print(_line(self.step, run.steps, values), highlight=False)
-                if last or self.step % (run.save_every or 1) == 0:
+                if last or run.saves_after(self.step):
                     self._save()
         folder = run.output / "model"
         save_model(self.actor, self.tokenizer, folder)
@@ -153,8 +153,7 @@ class LocalTrainer:
         samples = []
         for response in episodes:
             sample = self.samples._process_response_into_experience(response, max_len=context)
-            task = json.loads(response["label"])
-            weight = self.curriculum.weight(task["domain"], task["task_id"])
+            weight = self.curriculum.weight(*task_of(response["label"]))
             sample.info["weight"] = torch.tensor([weight])
             samples.append(sample)
         return samples
@@ -185,7 +184,7 @@ class LocalTrainer:
             for start in range(0, len(episodes), size):
                 group = episodes[start : start + size]
                 (useful if _differs(group) else spare).append(group)
-            refuse_spoilt([*useful, *spare])
+            refuse_spoilt([response for group in [*useful, *spare] for response in group])
             if len(useful) == wanted:
                 break
         # Groups without a difference teach nothing, but keep the number of episodes a step.
@@ -212,10 +211,9 @@ class LocalTrainer:
         return await asyncio.gather(*(play(task, trial) for task, trial in numbered))
 
     def _observe(self, group: Group) -> None:
-        task = json.loads(group[0]["label"])
         valid = [response for response in group if not response["extra_logs"]["masked"]]
         solved = sum(response["scores"] >= SUCCESS for response in valid)
-        self.curriculum.observe(task["domain"], task["task_id"], solved, len(valid))
+        self.curriculum.observe(*task_of(group[0]["label"]), solved, len(valid))
 
     def _save(self) -> None:
         state = {
@@ -224,19 +222,6 @@ class LocalTrainer:
             "curriculum": self.curriculum.state(),
         }
         save_checkpoint(self.config.run, self.step, self.actor, self.tokenizer, state)
-
-
-def refuse_spoilt(groups: Sequence[Group]) -> None:
-    """See that not all episodes were spoilt.
-
-    Raises:
-        RuntimeError: they were; says by what.
-    """
-    episodes = [response for group in groups for response in group]
-    if all(response["extra_logs"]["masked"] for response in episodes):
-        raise RuntimeError(
-            f"all {len(episodes)} episodes of a step were spoilt; the first: {episodes[0]['error']}"
-        )
 
 
 def _differs(group: Group) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 STATE = "state.pt"
+CHECKPOINTS = f"[0-9]*/{STATE}"
+"""Whole checkpoints, in a run's folder `checkpoints`."""
 
 
 def load_tokenizer(path: str) -> Any:
@@ -97,12 +99,17 @@ class Learner:
         self.actor = actor
         self.max_norm = optimizer.max_norm
         self.updates = 0
-        self._weights = list(actor.parameters())
-        if any(weight.dtype == torch.float16 for weight in self._weights):
+        weights = list(actor.parameters())
+        if any(weight.dtype == torch.float16 for weight in weights):
             raise ConfigError("backend 'local' trains in bf16 or fp32: set hardware.dtype to bf16")
         self._masters = [
             weight if weight.dtype == torch.float32 else weight.detach().float()
-            for weight in self._weights
+            for weight in weights
+        ]
+        self._copied = [
+            (weight, master)
+            for weight, master in zip(weights, self._masters, strict=True)
+            if weight is not master
         ]
         self._adam = torch.optim.AdamW(
             self._masters,
@@ -140,8 +147,7 @@ class Learner:
         """
         import torch
 
-        copied = [pair for pair in self._pairs() if pair[0] is not pair[1]]
-        for weight, master in copied:
+        for weight, master in self._copied:
             master.grad = None if weight.grad is None else weight.grad.float()
             weight.grad = None
         norm = torch.nn.utils.clip_grad_norm_(self._masters, self.max_norm)
@@ -149,7 +155,7 @@ class Learner:
         self._schedule.step()
         self._adam.zero_grad(set_to_none=True)
         with torch.no_grad():
-            for weight, master in copied:
+            for weight, master in self._copied:
                 weight.copy_(master)
         self.updates += 1
         return float(norm)
@@ -160,7 +166,7 @@ class Learner:
 
         return {
             "updates": self.updates,
-            "masters": [master for weight, master in self._pairs() if weight is not master],
+            "masters": [master for _, master in self._copied],
             "adam": self._adam.state_dict(),
             "schedule": self._schedule.state_dict(),
             "torch_rng": torch.get_rng_state(),
@@ -171,16 +177,11 @@ class Learner:
         import torch
 
         self.updates = state["updates"]
-        masters = [master for weight, master in self._pairs() if weight is not master]
-        for master, saved in zip(masters, state["masters"], strict=True):
+        for (_, master), saved in zip(self._copied, state["masters"], strict=True):
             master.copy_(saved)
         self._adam.load_state_dict(state["adam"])
         self._schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["torch_rng"])
-
-    def _pairs(self) -> Iterator[tuple[Any, Any]]:
-        """Each weight, and what the optimiser works on: itself, or its copy in float32."""
-        return zip(self._weights, self._masters, strict=True)
 
 
 def save_model(actor: Any, tokenizer: Any, folder: Path) -> None:
@@ -218,7 +219,7 @@ def latest_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:
 
 
 def _checkpoints(run: Run) -> list[Path]:
-    return sorted(path.parent for path in (run.output / "checkpoints").glob(f"[0-9]*/{STATE}"))
+    return sorted(path.parent for path in (run.output / "checkpoints").glob(CHECKPOINTS))
 
 
 def _write(actor: Any, tokenizer: Any, folder: Path) -> None:

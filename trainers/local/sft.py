@@ -61,7 +61,7 @@ def train(config: SFTConfig, console: Console | None = None) -> Path:
             if evaluation and ended:
                 values["eval/loss"] = loss_of.mean(evaluation)
             log.write(step + 1, values)
-            if (step + 1) % (run.save_every or 1) == 0 or step + 1 == steps:
+            if run.saves_after(step + 1) or step + 1 == steps:
                 save_checkpoint(run, step + 1, actor, tokenizer, learner.state())
     folder = run.output / "model"
     save_model(actor, tokenizer, folder)
