@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from tau2_gym.users.scripting.verbs import PARTICIPLES, VERBS, any_of
+
 
 class Mood(Enum):
     """What a clause does."""
@@ -49,15 +51,7 @@ class Clause:
     """Whether it continues the clause before it, so that what it leaves out is to be found there."""
 
 
-_BASE = (
-    "turn|switch|toggle|flip|put|set|change|enable|disable|activate|deactivate|check|look|open|go|"
-    "run|perform|do|restart|re-restart|reboot|power|shut|reset|restore|revert|reseat|re-seat|"
-    "remove|take|eject|pull|insert|reinsert|re-insert|connect|disconnect|grant|give|allow|verify|"
-    "confirm|tell|let|see|view|read|try|make|ensure|pay|accept|approve|complete|send|use|call|"
-    "execute|select|choose|pick|start|begin|stop|exit|measure|test|report|show|find|rerun|re-run|"
-    "repeat|cycle|update|adjust|describe|list|share|inspect|review|double-check|attempt|navigate|"
-    "wait|ensure|keep|leave|authorize|provide|note|help"
-)
+_BASE = any_of(VERBS)
 _ASIDES = (
     r"after|once|when|whenever|as soon as|before|because|since|so that|so i\b|so we\b|so you\b|"
     r"now that|until|while|without|instead of|rather than|though|although|as this|as it|"
@@ -116,7 +110,7 @@ _AGENT = re.compile(
     r"(?:may|can|could|shall|should) (?:i|we)\b|"
     r"(?:our|my) (?:system|records|team|side|end)\b|(?:that|here|this) i\b)"
 )
-_PARTICIPLES = r"(?:already |just |now |ever |also )*(?:\w+ed|reset|set|put|done|taken|made|paid)"
+_PARTICIPLES = rf"(?:already |just |now |ever |also )*(?:[\w-]+ed|{any_of(PARTICIPLES)})"
 _PAST = re.compile(
     rf"\b(?:you(?:'ve| have| had) {_PARTICIPLES}|(?:have|had) you {_PARTICIPLES}|did you|you did|"
     r"you already|you just|you (?:turned|switched|toggled|said|mentioned|reported|told))\b"

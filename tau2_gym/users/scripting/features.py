@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 
 from tau2_gym.users.scripting.phone import SWITCHES
+from tau2_gym.users.scripting.verbs import CLASSES, CLASSES_OF
 
 PERMISSION_NAMES = ("sms", "storage", "camera", "location", "contacts", "microphone", "media")
 _PERMISSIONS = "|".join(PERMISSION_NAMES)
@@ -107,36 +108,16 @@ _ELSEWHERE = (
     r"(?! (?:your|the|this|my) (?:cell ?)?(?:phone|device|line|account|end|side|handset)\b(?!'))"
 )
 _SETTERS = r"\b(?:turn|switch|toggle|flip|put|set|make sure|ensure|get|bring|change|take)\b"
-_VERBS: tuple[tuple[str, str], ...] = (
-    ("reseat", "reseat re-seat reinsert re-insert"),
-    ("restart", "restart re-start reboot re-boot power-cycle"),
-    ("reset", "reset restore revert default defaults"),
-    ("disconnect", "disconnect exit"),
-    ("off", "disable deactivate"),
-    ("on", "enable activate reactivate re-enable"),
-    ("connect", "connect"),
-    ("toggle", "toggle flip"),
-    ("grant", "grant give allow provide add"),
-    ("set", "set change switch select choose pick update adjust use prefer include"),
-    ("pay", "pay make accept approve complete settle submit authorize"),
-    (
-        "run",
-        "run do perform take conduct start complete execute rerun re-run repeat redo try retry send "
-        "attempt measure receive",
-    ),
-    (
-        "check",
-        "check look see view open verify confirm tell know read inspect review describe report show "
-        "find double-check examine test share list screenshot what which how make ensure",
-    ),
-)
-"""The verb classes, the most telling first, with the words that are theirs."""
-_VERB_OF: dict[str, tuple[str, ...]] = {
-    word: tuple(verb for verb, words in _VERBS if word in words.split())
-    for _, words in _VERBS
-    for word in words.split()
+_RANK = {verb: rank for rank, (verb, _) in enumerate(CLASSES)}
+_NOT_VERBS: dict[str, tuple[str, ...]] = {
+    "default": ("reset",),
+    "defaults": ("reset",),
+    "how": ("check",),
+    "screenshot": ("check",),
+    "what": ("check",),
+    "which": ("check",),
 }
-_RANK = {verb: rank for rank, (verb, _) in enumerate(_VERBS)}
+"""Words that ask for what a class of verbs asks for, and are none."""
 _PHRASES: tuple[tuple[str, str, re.Pattern[str]], ...] = tuple(
     (verb, part, re.compile(pattern))
     for verb, part, pattern in (
@@ -219,7 +200,11 @@ def features(text: str) -> tuple[str, ...]:
 
 def verbs(text: str) -> list[str]:
     """The verb classes in a clause, the most telling first."""
-    found = {verb for word in _WORD.findall(text) for verb in _VERB_OF.get(word, ())}
+    found = {
+        verb
+        for word in _WORD.findall(text)
+        for verb in CLASSES_OF.get(word) or _NOT_VERBS.get(word, ())
+    }
     found |= {verb for verb, part, words in _PHRASES if part in text and words.search(text)}
     if "pay" in found and _MAKE_SURE.search(text):
         found.discard("pay")

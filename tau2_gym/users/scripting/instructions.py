@@ -27,6 +27,7 @@ from tau2_gym.users.scripting.phone import SWITCHES
 from tau2_gym.users.scripting.phrasing import normalise
 from tau2_gym.users.scripting.speech import sentences
 from tau2_gym.users.scripting.toolbox import MARK, NamedCall, Tool, cut_out_calls
+from tau2_gym.users.scripting.verbs import CLASSES_OF, PARTICIPLES, any_of, participle
 
 _ASKED = re.compile(
     r"(?:\w+ly |and |so |now |also )*"
@@ -49,7 +50,9 @@ _RECOUNTED = {
     "reseat": "reseat_sim_card",
     "reset": "reset_apn_settings",
 }
-_REPORTED = re.compile(r"\b(restart|reboot|reseat|re-seat|reset|reinsert|re-insert)")
+_REPORTED = re.compile(
+    rf"\b({any_of(form for verb, classes in CLASSES_OF.items() for form in (verb, participle(verb)) if set(classes) & _RECOUNTED.keys())})\b"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,8 @@ class _Reader:
         """ "Have you …?": tell what has been done, or look."""
         match = _REPORTED.search(clause.text)
         if match is not None:
-            verb = next(iter(verbs(match[1])))
-            return [Recount(_RECOUNTED[verb])]
+            verb = PARTICIPLES.get(match[1], match[1])
+            return [Recount(_RECOUNTED[CLASSES_OF[verb][0]])]
         return list(self._use("check", features(clause.text), clause))[:1]
 
     def _wanted(self, clause: Clause) -> Iterator[What]:

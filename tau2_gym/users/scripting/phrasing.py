@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from tau2_gym.users.scripting.verbs import GERUNDS, PARTICIPLES, any_of
+
 PERMISSIONS = r"sms|storage|camera|location|contacts|microphone|media"
 
 _NORMAL = str.maketrans({"’": "'", "‘": "'", "“": '"', "”": '"', "\u00a0": " "})
@@ -11,23 +13,11 @@ _MARKUP = re.compile(r"[*`#>•]+|^\s*(?:-+|\(?\d+[.)]|[Ss]tep \d+:?)(?=\s)")
 
 _GERUND = re.compile(
     r"\b((?:try|trying|by|consider|recommend|suggest|mind|with|advise|start|begin|about|and|or|then)"
-    r" (?:also )?)(turn|switch|toggl|flip|disabl|enabl|activat|deactivat|check|run|perform|restart|"
-    r"reboot|power|reset|restor|revert|reseat|re-seat|remov|tak|insert|reinsert|re-insert|connect|"
-    r"disconnect|grant|giv|allow|verify|pay|send|sett|chang|look|putt|mak|accept)ing\b"
+    rf" (?:also )?)({any_of(GERUNDS)})\b"
 )
-_FULL_VERB = {
-    stem: f"{stem}e" for stem in (
-        "toggl", "disabl", "enabl", "activat", "deactivat", "restor", "remov", "tak", "giv", "chang",
-        "mak",
-    )
-} | {"sett": "set", "putt": "put"}  # fmt: skip
 _PARTICIPLE = re.compile(
-    r"\b(?:must|should|needs? to|has to|have to|ought to) be (turned|switched|toggled|disabled|"
-    r"enabled|restarted|rebooted|reset|reseated|re-seated|disconnected|connected|granted|set|"
-    r"changed|checked|activated|deactivated|paid)\b"
+    rf"\b(?:must|should|needs? to|has to|have to|ought to) be ({any_of(PARTICIPLES)})\b"
 )
-_IRREGULAR = {"reset": "reset", "set": "set", "paid": "pay", "toggled": "toggle"}
-_E_VERBS = ("disable", "enable", "change", "activate", "deactivate")
 
 _PHONE = r"(?:your |the )?(?:phone|device|cell ?phone|smartphone|handset)"
 _SIM = r"(?:your |the )?(?:physical )?sim(?:[- ]?card)?"
@@ -86,17 +76,10 @@ def normalise(sentence: str) -> str:
     text = _MARKUP.sub(" ", sentence.translate(_NORMAL)).lower()
     text = " ".join(text.split())
     if "ing" in text:
-        text = _GERUND.sub(lambda match: match[1] + _FULL_VERB.get(match[2], match[2]), text)
+        text = _GERUND.sub(lambda match: match[1] + GERUNDS[match[2]], text)
     if " be " in text:
-        text = _PARTICIPLE.sub(lambda match: f"please {_infinitive(match[1])}", text)
+        text = _PARTICIPLE.sub(lambda match: f"please {PARTICIPLES[match[1]]}", text)
     for part, pattern, replacement in _IDIOMS:
         if part in text:
             text = pattern.sub(replacement, text)
     return text.strip()
-
-
-def _infinitive(participle: str) -> str:
-    if participle in _IRREGULAR:
-        return _IRREGULAR[participle]
-    stem = participle.removesuffix("ed")
-    return next((verb for verb in _E_VERBS if verb.startswith(stem)), stem)
