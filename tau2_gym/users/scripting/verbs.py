@@ -52,7 +52,21 @@ CLASSES_OF: dict[str, tuple[str, ...]] = {
 """The classes of each verb."""
 
 _DOUBLING = frozenset(
-    "set reset put let shut stop flip run rerun re-run begin submit prefer".split()
+    [
+        "set",
+        "reset",
+        "put",
+        "let",
+        "shut",
+        "stop",
+        "flip",
+        "run",
+        "rerun",
+        "re-run",
+        "begin",
+        "submit",
+        "prefer",
+    ]
 )
 _IRREGULAR = {
     "begin": "begun",
