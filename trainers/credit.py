@@ -16,7 +16,21 @@ A group holds n episodes of one task. With r_{i,t} what turn t of episode i earn
   to end, and the gradient would reward or punish the ending itself (the bias of normalising MT-GRPO,
   arXiv:2505.11821, by turn index, described in verl's issue 7244). Here b_t is the same number for
   every episode and every action at turn t, apart from an episode's own 1/n of it, which only scales
-  the gradient by (n − 1)/n. σ is one number a group, that of the R_i.
+  the gradient by (n − 1)/n.
+
+  σ = max_t σ_t is one number a group, with σ_t the standard deviation of the G_{j,t} over all n
+  episodes: the dispersion of what is normalised, at the turn where it is largest. The deviation of
+  the R_j will not do, because episodes of nearly equal totals can differ a lot at later turns, and
+  one of the G at each turn would weigh the turns of an episode differently, which changes what is
+  optimised. Pooling all G of a group, as DeepSeekMath's process supervision pools its step rewards,
+  would give turns that are unlike most others up to the square root of the number of turns. With
+  γ = 1, σ is that of the R_j whenever totals differ most, which is at the first turn; so if rewards
+  come at the end, and the episodes are equally long, `turn` is `trajectory`.
+
+Both are bounded: |A| < √(n − 1), with n the episodes that are not masked. For the deviations
+d_j of n numbers from their mean, d_i = −Σ_{j≠i} d_j, so by Cauchy and Schwarz
+d_i² ≤ (n − 1) Σ_{j≠i} d_j² = (n − 1) (n s² − d_i²), where s is their standard deviation, which is
+d_i² ≤ (n − 1) s²; and s is σ, or at turn t is σ_t ≤ σ.
 
 In both, a group whose R_i are equal up to rounding (1e-6) gives exactly 0 everywhere, and so do
 masked episodes, which count in no mean and no deviation. Dividing by a bare σ instead makes rounding
@@ -49,7 +63,7 @@ def group_advantages(
         rewards: for each episode what each of its turns earned.
         masked: for each episode whether to leave it out, because somebody else has spoilt it.
         credit: see the module's docstring.
-        std_norm: divide by the group's standard deviation.
+        std_norm: divide by the group's standard deviation σ.
         gamma: discount a turn, of `turn`.
 
     Returns:
@@ -60,18 +74,19 @@ def group_advantages(
     totals = np.array([sum(rewards[i]) for i in valid])
     if len(valid) < 2 or np.ptp(totals) <= EPSILON:
         return zero
-    scale = 1 / (totals.std() + EPSILON) if std_norm else 1.0
     if credit == "trajectory":
-        for i, total in zip(valid, totals, strict=True):
-            zero[i] = [float((total - totals.mean()) * scale)] * len(rewards[i])
-        return zero
-    to_come = np.zeros((len(valid), max(len(rewards[i]) for i in valid)))
-    for row, i in zip(to_come, valid, strict=True):
-        following = 0.0
-        for turn in reversed(range(len(rewards[i]))):
-            following = rewards[i][turn] + gamma * following
-            row[turn] = following
-    advantages = (to_come - to_come.mean(axis=0)) * scale
+        values = totals[:, None]
+    else:
+        values = np.zeros((len(valid), max(len(rewards[i]) for i in valid)))
+        for row, i in zip(values, valid, strict=True):
+            following = 0.0
+            for turn in reversed(range(len(rewards[i]))):
+                following = rewards[i][turn] + gamma * following
+                row[turn] = following
+    advantages = values - values.mean(axis=0)
+    if std_norm:
+        advantages /= values.std(axis=0).max() + EPSILON
     for row, i in zip(advantages, valid, strict=True):
-        zero[i] = row[: len(rewards[i])].tolist()
+        turns = len(rewards[i])
+        zero[i] = [float(row[0])] * turns if credit == "trajectory" else row[:turns].tolist()
     return zero

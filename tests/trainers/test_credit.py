@@ -17,6 +17,7 @@ CREDITS: tuple[Credit, ...] = ("trajectory", "turn")
 GROUP = [[0.25, 1.0], [0.25], [0.0, 0.0, 0.0]]
 """Totals 1.25, 0.25 and 0: mean 0.5."""
 SPREAD = math.sqrt((0.75**2 + 0.25**2 + 0.5**2) / 3)
+"""Their standard deviation."""
 PLAYED = [False] * 3
 
 
@@ -36,13 +37,16 @@ def test_all_turns_of_an_episode_share_its_advantage(std_norm: bool, scale: floa
         (0.0, [[0.25, 1.0, None], [0.25, None, None], [0.0, 0.0, 0.0]]),
     ],
 )
-@pytest.mark.parametrize(("std_norm", "scale"), [(False, 1.0), (True, 1 / (SPREAD + EPSILON))])
+@pytest.mark.parametrize("std_norm", [False, True])
 def test_a_turn_is_credited_with_what_was_still_to_come(
-    gamma: float, to_come: list[list[float | None]], std_norm: bool, scale: float
+    gamma: float, to_come: list[list[float | None]], std_norm: bool
 ) -> None:
-    """An episode that has ended counts in the mean, with nothing to come."""
+    """An episode that has ended counts in the mean and in the deviation, with nothing to come."""
     found = group_advantages(GROUP, PLAYED, credit="turn", std_norm=std_norm, gamma=gamma)
-    means = [sum(row[turn] or 0.0 for row in to_come) / 3 for turn in range(3)]
+    columns = [[row[turn] or 0.0 for row in to_come] for turn in range(3)]
+    means = [sum(column) / 3 for column in columns]
+    spread = max(float(np.std(column)) for column in columns)
+    scale = 1 / (spread + EPSILON) if std_norm else 1.0
     for turns, row in zip(found, to_come, strict=True):
         assert turns == pytest.approx(
             [
@@ -84,6 +88,66 @@ def test_masked_episodes_count_in_nothing(credit: Credit) -> None:
     found = group_advantages(spoilt, [True, False, False, True, False], credit=credit)
     assert [found[0], found[3]] == [[0.0], [0.0] * 9]
     assert [*found[1:3], found[4]] == group_advantages(GROUP, PLAYED, credit=credit)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_rewards_at_the_end_of_equally_long_episodes_are_credited_alike(gamma: float) -> None:
+    group = [[0.0, 0.0, reward] for reward in (1.0, 0.4, 0.0, 0.0)]
+    by_episode = group_advantages(group, [False] * 4)
+    by_turn = group_advantages(group, [False] * 4, credit="turn", gamma=gamma)
+    for one, other in zip(by_episode, by_turn, strict=True):
+        faded = [value * gamma ** (2 - turn) for turn, value in enumerate(one)]
+        assert other == pytest.approx(faded, abs=1e-5)
+
+
+NEARLY_EQUAL = [[0.0] * 3 + [1.0]] * 2 + [[0.0] * 9 + [1.0]] * 5 + [[0.0] * 8 + [-0.01, 1.0]]
+"""Totals of 1 and one of 0.99; what differs is when they were earned."""
+
+
+def bound(episodes: int) -> float:
+    """What no advantage exceeds, with a little for rounding."""
+    return math.sqrt(episodes - 1) * (1 + 1e-9)
+
+
+def largest(advantages: list[list[float]]) -> float:
+    return max(abs(advantage) for turns in advantages for advantage in turns)
+
+
+@pytest.mark.parametrize("credit", CREDITS)
+def test_nearly_equal_totals_do_not_blow_advantages_up(credit: Credit) -> None:
+    found = group_advantages(NEARLY_EQUAL, [False] * 8, credit=credit)
+    assert 0.5 < largest(found) <= bound(8)
+
+
+@pytest.mark.parametrize("credit", CREDITS)
+@pytest.mark.parametrize("episodes", [2, 3, 8, 64])
+def test_the_bound_is_reached(credit: Credit, episodes: int) -> None:
+    """By one that is unlike all others."""
+    found = group_advantages([[1.0], *[[0.0]] * (episodes - 1)], [False] * episodes, credit=credit)
+    assert largest(found) == pytest.approx(bound(episodes), rel=1e-4)
+
+
+@st.composite
+def similar_groups(draw: st.DrawFn) -> list[list[float]]:
+    """Groups of up to 20 turns whose totals are the same, but for some that are off by a little."""
+    total = draw(st.sampled_from([0.0, 1.0, -1.0, 1.25]))
+    group = []
+    for _ in range(draw(st.integers(2, 12))):
+        early = draw(st.lists(st.floats(-2, 2), max_size=19))
+        off = draw(st.sampled_from([0.0, 0.0, 1e-9, 2e-6, -1e-5, 1e-3, 0.01, 1.0]))
+        group.append([*early, total + off - sum(early)])
+    return group
+
+
+@given(
+    similar_groups(), st.data(), st.sampled_from(CREDITS), st.sampled_from([1.0, 0.95, 0.5, 0.0])
+)
+def test_no_advantage_exceeds_its_bound(
+    group: list[list[float]], data: st.DataObject, credit: Credit, gamma: float
+) -> None:
+    masked = data.draw(st.lists(st.booleans(), min_size=len(group), max_size=len(group)))
+    found = group_advantages(group, masked, credit=credit, gamma=gamma)
+    assert largest(found) <= bound(max(masked.count(False), 1))
 
 
 @pytest.mark.parametrize("credit", CREDITS)
