@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agents.base import Usage
-from tau2_gym.types import RewardBasis
+from tau2_gym.rewards import Ledger
 
 SUCCESS = 1 - 1e-6
 """Official rewards from here on count as success, as in tau2-bench."""
@@ -51,7 +51,8 @@ class Record:
         fault, error: who is to blame that it could not be played to an end, and what happened.
         ungraded: parts of the task's reward basis that nobody graded.
         steps, num_turns: deliveries of messages; the agent's actions.
-        rewards: the environment's ledger of each of the agent's turns.
+        rewards: the environment's ledger of each of the agent's turns; one ledger, too, of an episode
+            that was over before the first.
         usage, user_usage: what the agent's and the user's model calls have taken.
         messages: the whole trajectory in tau2-bench's form.
         verdicts: what a judge said of the task's natural-language assertions.
@@ -76,7 +77,7 @@ class Record:
     num_errors: int = 0
     malformed: int = 0
     ownership_violations: int = 0
-    rewards: list[dict[str, float]] = field(default_factory=list)
+    rewards: list[Ledger] = field(default_factory=list)
     usage: Usage = field(default_factory=Usage)
     user_usage: Usage = field(default_factory=Usage)
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -99,5 +100,14 @@ class Record:
         self.num_errors = info["num_errors"]
         self.malformed = info["malformed"]
         self.ownership_violations = info["ownership_violations"]
-        if self.termination is not None and self.official_reward is None:
-            self.ungraded = [RewardBasis.NL_ASSERTION.value]
+        self.ungraded = info["ungraded"] or None
+
+    def pay(self, ledger: Ledger) -> None:
+        """Enter what a turn earned."""
+        self.rewards.append(ledger)
+        self.reward += sum(ledger.values())
+
+    def amend(self, ledger: Ledger) -> None:
+        """Enter what the last turn earned in place of what was entered before."""
+        self.rewards[-1] = ledger
+        self.reward = sum((sum(each.values()) for each in self.rewards), 0.0)

@@ -152,15 +152,16 @@ class Player:
             if reply.action is None:
                 record.termination, record.official_reward = reply.stop, 0.0
                 if record.rewards:
-                    closing = session.cut()
-                    record.reward += sum(closing.values())
-                    record.rewards[-1] = _sum(record.rewards[-1], closing)
+                    record.amend(_sum(record.rewards[-1], session.cut()))
                 break
             session.agent_acts(reply.action)
             outcome = await self._answer(session, record)
-            record.reward += outcome.reward
-            record.rewards.append(outcome.info["reward_terms"])
-        if record.ungraded:
+            record.pay(outcome.info["reward_terms"])
+        if session.awaits_agent and session.episode.done:
+            # Over before the agent's first turn: what the episode earned counts all the same.
+            session.agent_acts("")
+            record.pay(session.settle().info["reward_terms"])
+        if session.ungraded:
             await self._judge(session, record)
         if self.keep_tokens and isinstance(self.agent, KeepsTokens) and memory is not None:
             meta = {"domain": attempt.domain, "task_id": attempt.task_id, "trial": attempt.trial}
@@ -183,10 +184,11 @@ class Player:
         judgement = await judged_reward(
             episode.task, session.checks(), episode.termination, episode.messages, self.judge
         )
-        record.official_reward = judgement.reward
         record.verdicts = [asdict(verdict) for verdict in judgement.verdicts]
         if judgement.reward is not None:
-            record.ungraded = None
+            outcome = session.judged(judgement.reward)
+            record.official_reward, record.ungraded = judgement.reward, None
+            record.amend(outcome.info["reward_terms"])
         if judgement.fault is not None:
             record.fault, record.error = judgement.fault.value, judgement.reason
 

@@ -158,9 +158,9 @@ class Grader:
 def official_reward(task: Task, checks: Checks, termination: Termination) -> float | None:
     """tau2-bench's reward of an ended episode: the product over the task's reward basis.
 
-    0 unless the agent or the user stopped it; 1 if the task has no criteria. None if the basis
-    contains natural-language assertions and everything else holds: only a judge can tell.
-    (`evaluator/evaluator.py`, `evaluate_simulation`, evaluation type ALL.)
+    0 unless the agent or the user stopped it; 1 if the task has no criteria. None if everything else
+    holds and the basis contains natural-language assertions, of which the task has some: only a judge
+    can tell. (`evaluator/evaluator.py`, `evaluate_simulation`, evaluation type ALL.)
     """
     if not termination.graded:
         return 0.0
@@ -175,7 +175,8 @@ def official_reward(task: Task, checks: Checks, termination: Termination) -> flo
     basis = set(task.criteria.basis)
     if not all(factors[factor] for factor in basis if factor in factors):
         return 0.0
-    return None if RewardBasis.NL_ASSERTION in basis else 1.0
+    needs_judge = RewardBasis.NL_ASSERTION in basis and task.criteria.nl_assertions
+    return None if needs_judge else 1.0
 
 
 def similarity(world: World, expected: Difference) -> float:

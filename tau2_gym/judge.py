@@ -96,15 +96,13 @@ async def judged_reward(
     reward = official_reward(task, checks, termination)
     if reward is not None:
         return Judgement(reward)
-    assertions = task.criteria.nl_assertions if task.criteria is not None else ()
-    if not assertions:
-        return Judgement(1.0)
     if judge is None:
         return Judgement(
             None, reason=f"task {task.id!r} is graded by natural-language assertions: no judge"
         )
+    assert task.criteria is not None
     try:
-        verdicts = await judge.decide(messages, assertions)
+        verdicts = await judge.decide(messages, task.criteria.nl_assertions)
     except (JudgeFault, InfrastructureError) as error:
         return Judgement(None, fault=Fault.JUDGE, reason=f"judge: {error}")
     return Judgement(float(all(verdict.met for verdict in verdicts)), verdicts)

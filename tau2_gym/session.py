@@ -8,8 +8,8 @@ to. The synchronous environment and asynchronous drivers are loops over the same
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from tau2_gym.actions import Action, is_empty, parse_action
 from tau2_gym.domains.base import Domain
@@ -17,7 +17,7 @@ from tau2_gym.episode import Episode
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.turns import Turn, TurnReader
-from tau2_gym.types import Checks, Message, Role, Task, Termination
+from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
 from tau2_gym.users.base import UserView
 
 Info = dict[str, Any]
@@ -43,6 +43,14 @@ class Outcome:
     terminated: bool
     truncated: bool
     info: Info
+
+
+class _Unpaid(NamedTuple):
+    """The last step of an episode that waits for a judge: the books before it, and what it was."""
+
+    accountant: Accountant
+    before: float
+    turn: Turn
 
 
 class Session:
@@ -84,6 +92,7 @@ class Session:
         self._settled = 0
         self._phi = 0.0
         self._official: float | None = None
+        self._unpaid: _Unpaid | None = None
         tools = {**domain.agent_tools, **domain.user_tools}
         # A user's tool written as a function call is a call, too: one that breaks ownership.
         self._callable = tools
@@ -159,9 +168,11 @@ class Session:
         checks = self.checks()
         ledger: Ledger = {}
         before, self._phi = self._phi, self._accountant.score(checks)
-        if episode.termination is not None:
+        if episode.termination is not None and self._official is None:
             self._official = official_reward(episode.task, checks, episode.termination)
         if self._turn is not None:
+            if self.ungraded:
+                self._unpaid = _Unpaid(self._accountant.fork(), before, self._turn)
             ledger = self._accountant.step(
                 before, self._phi, self._turn, ended=episode.done, official=self._official
             )
@@ -176,6 +187,33 @@ class Session:
             truncated=truncated,
             info=self._info(checks, ledger, new),
         )
+        return self.last
+
+    @property
+    def ungraded(self) -> bool:
+        """Whether the episode has ended and only a judge can tell what it earned: see `judged`."""
+        return self.episode.done and self._official is None
+
+    def judged(self, reward: float) -> Outcome:
+        """Pay what a judge has decided: the last outcome again, with this official reward and the
+        ledger that it makes.
+
+        Args:
+            reward: tau2-bench's reward of the episode, as `tau2_gym.judge.judged_reward` gives it.
+
+        Raises:
+            RuntimeError: the last outcome is not that of an episode which takes a judge.
+        """
+        if self.last is None or not self.ungraded:
+            raise RuntimeError("there is nothing to judge: the episode goes on or is graded")
+        self._official = reward
+        ledger = self.last.info["reward_terms"]
+        if self._unpaid is not None:
+            books, before, turn = self._unpaid
+            self._accountant, self._unpaid = books.fork(), None
+            ledger = self._accountant.step(before, self._phi, turn, ended=True, official=reward)
+        told = {"reward_terms": ledger, "official_reward": reward, "ungraded": []}
+        self.last = replace(self.last, reward=sum(ledger.values()), info={**self.last.info, **told})
         return self.last
 
     def cut(self) -> Ledger:
@@ -211,6 +249,7 @@ class Session:
             "checks": checks.to_dict(),
             "partial_score": self._phi,
             "official_reward": self._official,
+            "ungraded": [RewardBasis.NL_ASSERTION.value] if self.ungraded else [],
             "termination": None if episode.termination is None else episode.termination.value,
             "steps": episode.steps,
             "num_turns": self.turns,

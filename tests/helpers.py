@@ -7,7 +7,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from tau2_gym.actions import parse_action
 from tau2_gym.domains import DOMAINS, inspect_evals
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
+from tau2_gym.judge import JudgeFault, Verdict
 from tau2_gym.spaces import examples, sample_arguments
 from tau2_gym.types import Message, Task, ToolCall, ToolKind
 from tau2_gym.users.base import STOP, UserView
@@ -81,6 +82,27 @@ class Restless:
             arguments = sample_arguments(tool, examples(get_domain(view.domain)), rng)
             return user_call(tool.name, arguments, len(view.messages))
         return Message("user", f"I say {chance.randrange(10)}.")
+
+
+class Leaves:
+    """A user who hangs up before the agent's first turn."""
+
+    def respond(self, view: UserView, seed: int) -> Message:
+        return Message("user", STOP)
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """A judge whose mind is made up; None fails."""
+
+    met: bool | None
+
+    async def decide(
+        self, messages: Sequence[Message], assertions: Sequence[str]
+    ) -> tuple[Verdict, ...]:
+        if self.met is None:
+            raise JudgeFault("asleep")
+        return tuple(Verdict(text, self.met) for text in assertions)
 
 
 def user_call(name: str, arguments: dict[str, Any] | None = None, number: int = 0) -> Message:

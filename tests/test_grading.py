@@ -153,10 +153,28 @@ class TestOfficialReward:
         assert official_reward(task, checks, Termination.AGENT_STOP) == 1.0
 
     def test_only_a_judge_can_tell_about_language_unless_something_else_failed(self) -> None:
-        task = graded(RewardBasis.DB, RewardBasis.NL_ASSERTION)
+        basis = (RewardBasis.DB, RewardBasis.NL_ASSERTION)
+        task = replace(TASK, criteria=Criteria(basis=basis, nl_assertions=("The agent is kind.",)))
         assert official_reward(task, MET, Termination.USER_STOP) is None
         assert official_reward(task, replace(MET, db=False), Termination.USER_STOP) == 0.0
         assert official_reward(task, MET, Termination.MAX_STEPS) == 0.0
+
+    @pytest.mark.parametrize("others", [(), *((basis,) for basis in RewardBasis)])
+    def test_language_without_assertions_is_a_criterion_without_items(
+        self, others: tuple[RewardBasis, ...]
+    ) -> None:
+        task = graded(RewardBasis.NL_ASSERTION, *others)
+        assert official_reward(task, MET, Termination.USER_STOP) == 1.0
+        assert official_reward(task, MET, Termination.MAX_STEPS) == 0.0
+        nothing = Checks(
+            db=False,
+            db_similarity=0.0,
+            actions=(False,),
+            communicate=(False,),
+            env_assertions=(False,),
+        )
+        counts = any(other is not RewardBasis.NL_ASSERTION for other in others)
+        assert official_reward(task, nothing, Termination.USER_STOP) == (0.0 if counts else 1.0)
 
 
 class TestDatabase:

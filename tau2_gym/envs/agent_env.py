@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
@@ -17,6 +17,9 @@ from tau2_gym.session import Outcome, Rules, Session
 from tau2_gym.spaces import ActionSpace, TextSpace, branch
 from tau2_gym.types import Role
 from tau2_gym.users import User, make_user
+
+if TYPE_CHECKING:
+    from tau2_gym.judge import Judge
 
 RENDER_MODES = ("ansi", "human")
 
@@ -46,6 +49,7 @@ class Tau2Env(gym.Env[str, Any]):
     | `reward_terms` | the ledger: amounts by name, whose sum is the reward |
     | `checks`, `partial_score` | the grader's findings now, and Φ made of them |
     | `official_reward` | tau2-bench's reward; None until the end, or if it takes a judge |
+    | `ungraded` | parts of the reward basis that nobody has graded at the end; nothing is paid for them |
     | `termination` | how the episode ended, or None |
     | `steps`, `num_turns` | deliveries of messages; the agent's actions |
     | `num_errors`, `malformed`, `ownership_violations` | failed calls (both sides'); unreadable actions; calls of the user's tools |
@@ -72,6 +76,7 @@ class Tau2Env(gym.Env[str, Any]):
         task_ids: these tasks instead of a split.
         user: `scripted`, `replay:FILE`, or any object with the method of `tau2_gym.users.User`.
         reward: a preset's name, a `RewardConfig`, or its keyword arguments as a mapping.
+        judge: a `tau2_gym.judge.Judge` for tasks that are graded by natural-language assertions.
         max_steps, max_errors, validate_communication, solo, agent_stop: see `tau2_gym.episode`.
             `agent_stop` also lets the agent call `done` and `respond`. Mind that an agent which
             says `done` at once earns 1.0 on the tasks that ask for no change.
@@ -96,6 +101,7 @@ class Tau2Env(gym.Env[str, Any]):
         task_ids: Sequence[str] | None = None,
         user: str | User = "scripted",
         reward: str | Mapping[str, Any] | RewardConfig = "progress",
+        judge: Judge | None = None,
         max_steps: int = 100,
         max_errors: int = 10,
         validate_communication: bool = False,
@@ -124,6 +130,7 @@ class Tau2Env(gym.Env[str, Any]):
         self.task_ids = self._choose_tasks(task_split, task_ids)
         self.user = make_user(user)
         self.reward_config = RewardConfig.of(reward)
+        self.judge = judge
         self.rules = Rules(
             max_steps=max_steps,
             max_errors=max_errors,
@@ -182,6 +189,7 @@ class Tau2Env(gym.Env[str, Any]):
             TypeError: the action is neither text nor a mapping.
             ConfigError: the action is a message of another role.
             UserFault: the user could not answer. A snapshot taken before is the way back.
+            JudgeFault: the judge could not decide what the episode earned; likewise.
         """
         session = self._session
         if session is None or not session.awaits_agent:
@@ -201,9 +209,28 @@ class Tau2Env(gym.Env[str, Any]):
         while session.turn is Role.USER:
             session.user_acts(self.user.respond(session.user_view(), session.user_seed))
         outcome = session.settle()
+        if session.ungraded and self.judge is not None:
+            outcome = self._judged(session, self.judge)
         if self.render_mode == "human":
             self._show(session)
         return outcome
+
+    @staticmethod
+    def _judged(session: Session, judge: Judge) -> Outcome:
+        """Wait for the judge, and pay what it decides."""
+        from tau2_gym.completion import run_sync
+        from tau2_gym.judge import JudgeFault, judged_reward
+
+        episode = session.episode
+        assert episode.termination is not None
+        judgement = run_sync(
+            judged_reward(
+                episode.task, session.checks(), episode.termination, episode.messages, judge
+            )
+        )
+        if judgement.reward is None:
+            raise JudgeFault(judgement.reason)
+        return session.judged(judgement.reward)
 
     def snapshot(self) -> Session:
         """The episode as it is now, to `restore` later, any number of times, here or in another

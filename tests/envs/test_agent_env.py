@@ -24,10 +24,13 @@ from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.envs.registration import IDS
 from tau2_gym.episode import GREETING, Episode
 from tau2_gym.errors import ConfigError, UserFault
+from tau2_gym.judge import JudgeFault
 from tau2_gym.types import Message
 from tau2_gym.users.base import STOP, UserView
 from tests.helpers import (
     CLOSING,
+    Fixed,
+    Leaves,
     Puppet,
     Restless,
     block,
@@ -53,6 +56,7 @@ KEYS = {
     "checks",
     "partial_score",
     "official_reward",
+    "ungraded",
     "termination",
     "steps",
     "num_turns",
@@ -359,7 +363,10 @@ def test_tasks_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"users": "scripted"}, "unknown argument 'users'; allowed: agent_stop, data_dir, max_err"),
+        (
+            {"users": "scripted"},
+            "unknown argument 'users'; allowed: agent_stop, data_dir, judge, max_err",
+        ),
         ({"task_split": "dev"}, "unknown split of mock 'dev'; allowed: base, full"),
         ({"task_ids": ["nothing"]}, "unknown task 'nothing' of mock; it has 9 tasks"),
         ({"task_ids": []}, "task_ids must be a list with at least one id"),
@@ -454,6 +461,43 @@ class TestAnotherRevision:
         env.reset(options={"task_id": "update_task_1"})
         *_, wrong = env.step(CLOSING)
         assert wrong["official_reward"] == 0.0
+        assert (right[4]["ungraded"], wrong["ungraded"]) == (["NL_ASSERTION"], [])
+
+    @pytest.mark.parametrize("met", [True, False])
+    def test_a_judge_pays_for_what_it_decides(self, root: Path, met: bool) -> None:
+        env = make("mock", data_dir=root, judge=Fixed(met), reward={"tool_call": 0.1})
+        *_, right = solve(env, "update_task_1")
+        assert (right[4]["official_reward"], right[4]["ungraded"]) == (float(met), [])
+        ledger = right[4]["reward_terms"]
+        assert (ledger["official"], ledger["tool_call"]) == (float(met), 0.0 if met else 0.1)
+        assert right[1] == sum(ledger.values())
+        with pytest.raises(RuntimeError, match="nothing to judge"):
+            env.snapshot().judged(1.0)
+
+    def test_a_judge_that_fails_is_nobody_elses_failure(self, root: Path) -> None:
+        env = make("mock", data_dir=root, judge=Fixed(None))
+        with pytest.raises(JudgeFault, match="asleep"):
+            solve(env, "update_task_1")
+
+    def test_a_verdict_on_an_episode_over_at_once_is_paid_by_its_only_step(
+        self, root: Path
+    ) -> None:
+        task_id = "create_task_1_nl_eval"
+        env = make("mock", Leaves(), data_dir=root, judge=Fixed(True))
+        _, info = env.reset(options={"task_id": task_id})
+        assert (info["termination"], info["official_reward"]) == ("user_stop", 1.0)
+        _, reward, terminated, _, info = env.step("Hello?")
+        assert (reward, terminated, info["official_reward"]) == (1.0, True, 1.0)
+
+    def test_without_assertions_no_judge_is_needed(self, root: Path) -> None:
+        path = next((root / "mock").glob("tasks.*"))
+        rows = json.loads(path.read_text())
+        for row in rows:
+            row["evaluation_criteria"]["nl_assertions"] = None
+        path.write_text(json.dumps(rows))
+        *_, right = solve(make("mock", data_dir=root), "update_task_1")
+        assert (right[4]["official_reward"], right[4]["ungraded"]) == (1.0, [])
+        assert right[4]["reward_terms"]["official"] == 1.0
 
     def test_a_snapshot_of_one_is_none_of_the_other(self, root: Path) -> None:
         env, other = make("mock"), make("mock", data_dir=root)
