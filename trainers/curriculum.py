@@ -2,7 +2,8 @@
 
 The idea is the tau2 pipeline's: a task that is nearly always solved, or hardly ever, teaches little.
 Its statistics mix up tasks of different domains that share an id, change weights while a group is
-under way, count spoilt attempts and are forgotten at the end of the process. These do not.
+under way, count spoilt attempts, never forget what a model of long ago could not do, and are lost at
+the end of the process. These do none of that.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Curriculum:
 
     def __init__(self, settings: Settings, state: Mapping[str, Any] | None = None) -> None:
         self.settings = settings
-        self._counts: dict[Key, tuple[int, int]] = {}
+        self._counts: dict[Key, tuple[float, float]] = {}
         for domain, tasks in (state or {}).items():
             for task, (successes, attempts) in tasks.items():
                 self._counts[domain, task] = (successes, attempts)
@@ -45,8 +46,15 @@ class Curriculum:
         solved, tried = self._counts.get((domain, task_id), (0, 0))
         self._counts[domain, task_id] = (solved + successes, tried + attempts)
 
+    def age(self) -> None:
+        """Let what was observed so far count less: a training step has passed since."""
+        if self.settings.half_life is not None:
+            kept = 0.5 ** (1 / self.settings.half_life)
+            for task, (solved, tried) in self._counts.items():
+                self._counts[task] = (kept * solved, kept * tried)
+
     def weight(self, domain: str, task_id: str) -> float:
-        """What the task is worth now: 1 until it has been tried `min_attempts` times."""
+        """What the task is worth now: 1 unless at least `min_attempts` attempts at it still count."""
         settings = self.settings
         solved, tried = self._counts.get((domain, task_id), (0, 0))
         if tried < settings.min_attempts:
@@ -57,9 +65,9 @@ class Curriculum:
             return settings.hard_weight
         return 1.0
 
-    def state(self) -> dict[str, dict[str, tuple[int, int]]]:
-        """Plain data: domain → task → (successes, attempts)."""
-        state: dict[str, dict[str, tuple[int, int]]] = {}
+    def state(self) -> dict[str, dict[str, tuple[float, float]]]:
+        """Plain data: domain → task → (successes, attempts), as far as they still count."""
+        state: dict[str, dict[str, tuple[float, float]]] = {}
         for (domain, task), counts in self._counts.items():
             state.setdefault(domain, {})[task] = counts
         return state

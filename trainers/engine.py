@@ -38,7 +38,6 @@ class EngineBackend:
         """Sample one turn; see `GenerationBackend`."""
         asked = _copy(self.template)
         asked.max_tokens = params.max_new_tokens
-        asked.top_k = params.top_k
         asked.seed = params.seed % 2**63
         asked.stop_token_ids = list(stop_ids)
         asked.logprobs = asked.logprobs or 1

@@ -19,6 +19,7 @@ import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -170,7 +171,6 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
             backend=backend,
             sampling=SamplingParams(
                 temperature=sampling_params.temperature,
-                top_k=config.rollout.top_k,  # which OpenRLHF has no option for
                 max_new_tokens=config.rollout.max_new_tokens,
                 seed=config.run.seed,
             ),
@@ -279,12 +279,15 @@ def stop_penalty(rewards: list[float], penalty: float | None) -> list[float]:
 
     Args:
         rewards: of its turns.
-        penalty: the fraction that is kept; a negative number becomes the episode's reward, charged to
-            its last turn; None leaves all as it is. (ProRL's stop-properly penalty, as OpenRLHF
-            has it.)
+        penalty: with a fraction p from 0 to 1, a turn's amount r becomes r − (1 − p)·|r|; a negative
+            number is the most that may still be to come at any turn; None leaves all as it is. Where
+            no amount is negative, this is ProRL's stop-properly penalty as OpenRLHF has it: p times
+            the reward, or the negative number in its place. OpenRLHF does so with negative rewards,
+            too, which pays an episode for being cut off.
     """
     if penalty is None:
         return rewards
     if penalty >= 0:
-        return [penalty * reward for reward in rewards]
-    return [0.0] * (len(rewards) - 1) + [penalty]
+        return [reward - (1 - penalty) * abs(reward) for reward in rewards]
+    to_come = [min(penalty, sum(rewards[turn:])) for turn in range(len(rewards))] + [0.0]
+    return [now - later for now, later in pairwise(to_come)]

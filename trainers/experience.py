@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from statistics import fmean
 from typing import Any
 
 import torch
@@ -107,6 +108,23 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
                 e.returns[row, begin:end] = to_come
             e.info["return"][row] = sum(earned)
             e.info["group_reward_std"][row] = spread
+
+
+def score_masked(group: Sequence[Any]) -> None:
+    """Give the masked episodes of a group the mean score of the others.
+
+    OpenRLHF's dynamic filtering refuses groups whose mean score is 0 or 1. An episode that nobody could
+    finish or grade says nothing of either, and with a score of 0 would make a group that was solved
+    each time look like one that was not. A group of masked episodes alone keeps its zeros and is
+    refused.
+
+    Args:
+        group: an experience for each episode.
+    """
+    scores = [float(e.scores[0]) for e in group if not e.info["masked"][0]]
+    for experience in group:
+        if scores and experience.info["masked"][0]:
+            experience.scores = torch.tensor([fmean(scores)])
 
 
 def turns_of(mask: torch.Tensor) -> list[tuple[int, int]]:

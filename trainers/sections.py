@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agents.sampling import SamplingParams
 from tau2_gym.domains import DOMAINS
 from tau2_gym.rewards import RewardConfig
 
@@ -15,11 +14,14 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
+TRUNCATIONS = {"top_p": (1.0,), "top_k": (-1, 0), "min_p": (0.0,)}
+"""Options of samplers that leave out unlikely tokens, and the values that are off."""
+
 
 class Section(BaseModel):
     """A part of a recipe: no unknown names, never changed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Tasks(Section):
@@ -81,8 +83,9 @@ class Rollout(Section):
     Attributes:
         tasks: tasks (groups) a step.
         samples: episodes a task, the size of a group; at least 2.
-        temperature, top_p, top_k: of the policy. Only temperature leaves the recorded
-            log-probabilities those of the distribution sampled from.
+        temperature: of the policy, in sampler and trainer alike. `top_p`, `top_k` and `min_p` are
+            refused: the sampler would draw from a part of the distribution, and the trainer's
+            log-probabilities, and with them every probability ratio, are those of all of it.
         max_new_tokens: the most tokens in one turn.
         context: the most tokens of an episode, prompt included.
         retries: how often an episode that a user or the infrastructure has spoilt is played anew
@@ -94,23 +97,25 @@ class Rollout(Section):
     tasks: int = Field(default=16, ge=1)
     samples: int = Field(default=8, ge=2)
     temperature: float = Field(default=1.0, gt=0)
-    top_p: float = 1.0
-    top_k: int = -1
     max_new_tokens: int = Field(default=2048, ge=1)
     context: int = Field(default=32768, ge=16)
     retries: int = Field(default=2, ge=0)
     concurrency: int = Field(default=128, ge=1)
     episode_timeout: float = Field(default=3600.0, gt=0)
 
-    @model_validator(mode="after")
-    def _checked(self) -> Self:
-        SamplingParams(
-            temperature=self.temperature,
-            top_p=self.top_p,
-            top_k=self.top_k,
-            max_new_tokens=self.max_new_tokens,
-        )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _untruncated(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        for name, off in TRUNCATIONS.items():
+            if values.get(name, off[0]) not in off:
+                raise ValueError(
+                    f"{name} must be off ({off[0]}) while training, not {values[name]!r}: episodes "
+                    "would be sampled from another distribution than the one that the trainer "
+                    "computes log-probabilities of; set it for evaluations, where nothing is learned"
+                )
+        return {name: value for name, value in values.items() if name not in TRUNCATIONS}
 
 
 class Algorithm(Section):
@@ -134,9 +139,10 @@ class Algorithm(Section):
         correction_range: bounds on that ratio.
         dynamic_filtering: leave out groups that teach nothing, and sample others: with `local` those
             whose episodes all earned the same, with `openrlhf` those of which none or all were
-            solved.
-        stop_penalty: an episode cut off by a limit of tokens keeps this fraction of its reward;
-            a negative number becomes its reward; None leaves it.
+            solved. Masked episodes count in neither.
+        stop_penalty: an episode cut off by a limit of tokens keeps this fraction of what its turns
+            earned, and pays as much more for what they lost; a negative number becomes its reward,
+            if that was not lower still; None leaves it. No cut-off ever adds to a reward.
     """
 
     credit: Literal["trajectory", "turn"] = "trajectory"
@@ -170,6 +176,9 @@ class Curriculum(Section):
         sampling: draw tasks with these weights.
         advantage: multiply a group's advantages by its task's weight, as the tau2 pipeline does.
         min_attempts: before that many attempts at a task its weight is 1.
+        half_life: training steps after which an attempt counts half, since the model that made it
+            is no longer the one that learns; None counts all alike for ever. A task that was not
+            drawn for long is unknown again, and weighs 1.
         easy, easy_weight: weight of tasks solved more often than this.
         hard, hard_weight: weight of tasks solved less often than this.
     """
@@ -177,6 +186,7 @@ class Curriculum(Section):
     sampling: bool = False
     advantage: bool = False
     min_attempts: int = Field(default=5, ge=1)
+    half_life: float | None = Field(default=50.0, gt=0)
     easy: Fraction = 0.75
     easy_weight: float = Field(default=0.1, gt=0)
     hard: Fraction = 0.25

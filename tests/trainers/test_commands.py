@@ -122,6 +122,11 @@ def test_a_dry_run_of_the_local_backend_prints_its_settings() -> None:
         (["--dry-run", "--backend", "none"], "unknown backend 'none'"),
         (["--dry-run", "--set", "rollout.samples=1"], "rollout.samples: Input should be greater"),
         (["--dry-run", "--set", "rollout.none=1"], "rollout.none"),
+        (["--dry-run", "--set", "rollout.top_p=0.95"], "rollout: top_p must be off (1.0) while"),
+        (["--dry-run", "--set", "rollout.top_k=20"], "rollout: top_k must be off (-1) while"),
+        (["--dry-run", "--set", "rollout.min_p=0.05"], "rollout: min_p must be off (0.0) while"),
+        (["--dry-run", "--set", "optimizer.lr=.inf"], "optimizer.lr: Input should be a finite"),
+        (["--dry-run", "--set", "curriculum.half_life=0"], "curriculum.half_life: Input should be"),
         (
             ["--dry-run", "--set", "optimizer.betas=[2, 3]"],
             "optimizer.betas.0: Input should be less",
@@ -152,6 +157,21 @@ def test_wrong_settings_of_grpo_are_one_sentence(arguments: list[str], says: str
     assert says in result.output
     assert result.output.count("error:") == 1
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("backend", ["openrlhf", "local"])
+@pytest.mark.parametrize("setting", ["top_p=.9", "top_k=50", "min_p=.1", "top_p=.nan"])
+def test_a_truncated_distribution_is_refused_and_said_why(backend: str, setting: str) -> None:
+    result = run_grpo("--dry-run", "--backend", backend, "--set", f"rollout.{setting}")
+    assert result.exit_code == 2, result.output
+    assert "another distribution than the one that the trainer computes" in result.output
+
+
+def test_options_of_samplers_may_be_off() -> None:
+    off = ("top_p=1", "top_k=-1", "min_p=0")
+    options = [word for setting in off for word in ("--set", f"rollout.{setting}")]
+    assert run_grpo("--dry-run", *options).exit_code == 0
+    assert run_grpo("--dry-run", "--set", "rollout.top_k=0").exit_code == 0
 
 
 def test_a_prompt_that_leaves_no_room_is_refused(tokenizer: str, tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_it_goes_on_from_its_state(observed: list[tuple[str, str, int, int]]) ->
     curriculum = Curriculum(Settings())
     for domain, task, solved, failed in observed:
         curriculum.observe(domain, task, solved, solved + failed)
+        curriculum.age()
     again = Curriculum(Settings(), json.loads(json.dumps(curriculum.state())))
     for each in (curriculum, again):
         each.observe("a", "0", 1, 5)
@@ -96,6 +97,45 @@ def test_a_state_is_no_longer_the_curriculums_own() -> None:
     curriculum.observe("retail", "0", 0, 1)
     curriculum.observe("retail", "1", 0, 1)
     assert state == {"retail": {"0": (1, 1)}}
+
+
+@pytest.mark.parametrize("half_life", [0.5, 1, 50, 1000])
+def test_attempts_count_half_after_the_half_life(half_life: float) -> None:
+    curriculum = Curriculum(Settings(half_life=half_life))
+    curriculum.observe("retail", "0", 24, 64)
+    for _ in range(int(2 * half_life)):
+        curriculum.age()
+    assert curriculum.state()["retail"]["0"] == pytest.approx((6.0, 16.0))
+
+
+def test_a_model_that_has_learned_is_believed() -> None:
+    """A task that 40 groups failed, and that has been solved ever since."""
+    weights = {}
+    for half_life in (None, Settings().half_life):
+        curriculum = Curriculum(Settings(half_life=half_life))
+        for solved in [0] * 40 + [8] * 12:
+            for _ in range(11):  # as often as 16 of 178 tasks come
+                curriculum.age()
+            curriculum.observe("retail", "0", solved, 8)
+        weights[half_life] = curriculum.weight("retail", "0")
+    assert weights == {None: 0.5, 50.0: 0.1}
+
+
+def test_what_was_not_seen_for_long_is_unknown() -> None:
+    curriculum = Curriculum(Settings(half_life=10))
+    curriculum.observe("retail", "0", 8, 8)
+    weights = []
+    for _ in range(12):
+        weights.append(curriculum.weight("retail", "0"))
+        curriculum.age()
+    assert weights == [0.1] * 7 + [1.0] * 5  # 8 attempts are 5 after 6.8 steps
+
+
+def test_without_a_half_life_nothing_is_forgotten() -> None:
+    curriculum = Curriculum(Settings(half_life=None))
+    curriculum.observe("retail", "0", 3, 8)
+    curriculum.age()
+    assert curriculum.state() == {"retail": {"0": (3, 8)}}
 
 
 # Drawing

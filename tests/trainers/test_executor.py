@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agents.attempts import Attempt, Record
 from tau2_gym.domains.base import get_domain
@@ -292,12 +294,11 @@ def test_parameters_are_copied_and_completed() -> None:
     before = dict(vars(shared))
     engine = ScriptedEngine(LONG)
     labels = [asked_for("retail", RETAIL)] * 3
-    recipe = config(**{"rollout.top_k": 20})
-    played(EpisodeExecutor(recipe, threaded=False), engine, *labels, params=shared)
+    played(EpisodeExecutor(config(), threaded=False), engine, *labels, params=shared)
     assert vars(shared) == before
     (end,) = TOKENIZER.encode("<|im_end|>")
     for ids, params, _ in engine.asked:
-        assert (params.temperature, params.top_k) == (0.7, 20)
+        assert (params.temperature, params.top_p, params.top_k) == (0.7, 1.0, -1)
         assert params.stop_token_ids == [end]
         assert params.logprobs == 1, "asked for, although the caller did not"
         assert params.max_tokens == min(2048, 16384 - len(ids))
@@ -449,6 +450,34 @@ def test_the_penalty_of_not_stopping_properly(penalty: float | None, expected: l
     rewards = [0.5, 0.0, 1.0]
     assert stop_penalty(rewards, penalty) == expected
     assert rewards == [0.5, 0.0, 1.0]
+
+
+@given(st.lists(st.floats(-2, 2), min_size=1, max_size=8), st.floats(-2, 1) | st.none())
+def test_being_cut_off_never_pays(rewards: list[float], penalty: float | None) -> None:
+    """Neither in all nor in what is still to come at any turn."""
+    found = stop_penalty(rewards, penalty)
+    for turn in range(len(rewards)):
+        assert sum(found[turn:]) <= sum(rewards[turn:]) + 1e-9
+    if penalty is not None and penalty < 0:
+        assert sum(found) == pytest.approx(min(penalty, sum(rewards)), abs=1e-9)
+    elif penalty is not None and min(rewards) >= 0:
+        assert found == pytest.approx([penalty * reward for reward in rewards])
+
+
+@pytest.mark.parametrize("penalty", [1.0, 0.5, 0.0, -0.25])
+def test_an_episode_that_has_lost_is_not_paid_for_being_cut_off(penalty: float) -> None:
+    reward = {"preset": "sparse", "tool_error": 0.3}
+    failing = (
+        '<tool_call>{"name": "get_order_details", "arguments": {"order_id": "no"}}</tool_call>'
+    )
+    settings = {"environment.reward": reward, "rollout.max_new_tokens": 60}
+    lines = [failing, failing, "and so on " * 60]
+    left = play_one(ScriptedEngine(lines), "retail", RETAIL, **settings)
+    assert left["truncated"]
+    assert left["reward"] < 0
+    settings["algorithm.stop_penalty"] = penalty
+    cut = play_one(ScriptedEngine(lines), "retail", RETAIL, **settings)
+    assert cut["reward"] <= left["reward"]
 
 
 @pytest.mark.parametrize(("penalty", "factor"), [(None, 1.0), (0.5, 0.5), (-0.25, None)])

@@ -60,7 +60,8 @@ def test_a_stream_goes_on_where_it_was_saved(sampling: bool) -> None:
 
 
 def test_solved_tasks_are_drawn_less_often_but_never_twice_in_a_step() -> None:
-    stream = TaskStream(TASKS, config(**{"curriculum.sampling": True, "run.steps": 300}))
+    settings = {"curriculum.sampling": True, "curriculum.half_life": None, "run.steps": 300}
+    stream = TaskStream(TASKS, config(**settings))
     stream.finish_step([(TASKS[0], True)] * 5)
     drawn = []
     for _ in range(200):
@@ -76,3 +77,10 @@ def test_filtering_that_refuses_everything_is_given_up() -> None:
     stream = TaskStream(TASKS, config())
     with pytest.raises(RuntimeError, match="always or never"):
         names(stream, 2 * MOST_DRAWS + 1)
+
+
+def test_a_step_ages_what_was_seen_before_it() -> None:
+    stream = TaskStream(TASKS, config(**{"curriculum.half_life": 1}))
+    for _ in range(3):
+        stream.finish_step([(TASKS[0], True), (TASKS[0], False)])
+    assert stream.curriculum.state() == {"airline": {"0": (1.75, 3.5)}}

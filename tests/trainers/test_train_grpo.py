@@ -18,7 +18,16 @@ from trainers.cluster.arguments import grpo_arguments
 from trainers.config import GRPOConfig
 from trainers.credit import group_advantages
 from trainers.experience import turns_of
-from trainers.sections import Algorithm, Environment, Evaluation, Optimizer, Rollout, Run, Tasks
+from trainers.sections import (
+    Algorithm,
+    Curriculum,
+    Environment,
+    Evaluation,
+    Optimizer,
+    Rollout,
+    Run,
+    Tasks,
+)
 
 GROUPS, SIZE, STEPS = 2, 4, 4
 AGENT = Path(__file__).parents[2] / "trainers" / "agent_func.py"
@@ -38,6 +47,7 @@ def recipe(model: str, output: Path, steps: int) -> GRPOConfig:
         ),
         rollout=Rollout(tasks=GROUPS, samples=SIZE, max_new_tokens=24, context=2048),
         algorithm=Algorithm(credit="turn"),
+        curriculum=Curriculum(half_life=None),
         optimizer=Optimizer(lr=2e-3, warmup=0.0),
         hardware=CPU,
         evaluation=Evaluation(

@@ -43,10 +43,17 @@ def test_openrlhf_looks_up_what_is_put_into_its_modules() -> None:
         assert module.SamplesGenerator is trainer.Samples
 
 
+def experience(_: Any, response: dict[str, Any], **__: Any) -> Any:
+    masked = response.get("extra_logs", {}).get("masked", 0.0)
+    scores = torch.tensor([response.get("scores", 0.0)])
+    return SimpleNamespace(info={"masked": torch.tensor([masked])}, scores=scores)
+
+
 def sampled(monkeypatch: pytest.MonkeyPatch, *masked: bool) -> tuple[TaskStream, list[Any]]:
     """What two steps that solve all that is not masked leave behind; the last episode of each was
     refused by dynamic filtering."""
-    config = load_config(GRPOConfig, None, {"model": "m", "curriculum.min_attempts": 1})
+    settings = {"model": "m", "curriculum.min_attempts": 1, "curriculum.half_life": None}
+    config = load_config(GRPOConfig, None, settings)
     stream = TaskStream([("retail", "7")], config)
     label = json.dumps({"domain": "retail", "task_id": "7"})
     samples = [
@@ -73,7 +80,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch, *masked: bool) -> tuple[TaskStream,
         return answer
 
     monkeypatch.setattr(EpisodeSamples, "generate_samples", generate)
-    monkeypatch.setattr(EpisodeSamples, "_process_response_into_experience", lambda *_, **__: None)
+    monkeypatch.setattr(EpisodeSamples, "_process_response_into_experience", experience)
     generator = object.__new__(trainer.Samples)
     generator.prompts_dataloader = stream
     rollout = SimpleNamespace(batch_size=1, n_samples_per_prompt=len(masked))
@@ -96,3 +103,62 @@ def test_weights_are_those_before_the_step_and_spoilt_episodes_no_attempts(
 def test_a_run_whose_episodes_are_all_spoilt_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RuntimeError, match="all 2 episodes of a step were spoilt; the first: user"):
         sampled(monkeypatch, True, True)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "kept"),
+    [
+        ("1101", True),
+        ("1111", False),
+        ("0000", False),
+        ("11?1", False),  # solved each time that it was played
+        ("?1??", False),
+        ("0?00", False),
+        ("1?0?", True),
+        ("????", False),
+    ],
+)
+def test_masked_episodes_neither_pass_nor_fail_openrlhfs_filter(
+    outcomes: str, kept: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenRLHF's own sampling and filter; only Ray's workers are not there."""
+    from openrlhf.trainer.ppo_utils import samples_generator
+
+    def played(domain: str, task: str, outcomes: str) -> list[dict[str, Any]]:
+        label = json.dumps({"domain": domain, "task_id": task})
+        return [
+            {
+                "prompt": f"{domain}/{task}",
+                "label": label,
+                "observation_tokens": [1, 2],
+                "action_ranges": [(1, 2)],
+                "rollout_log_probs": [0.0, 0.0],
+                "turn_rewards": [0.0],
+                "reward": 0.0,
+                "scores": 1.0 if outcome == "1" else 0.0,
+                "error": "user fault: no" if outcome == "?" else None,
+                "extra_logs": {"official": 0.0, "masked": float(outcome == "?")},
+            }
+            for outcome in outcomes
+        ]
+
+    here = SimpleNamespace(get=lambda ref: ref, wait=lambda refs, **_: (refs[:1], refs[1:]))
+    monkeypatch.setattr(samples_generator, "ray", here)
+    settings = {"model": "m", "rollout.tasks": 1, "rollout.samples": 4, "run.steps": 1}
+    stream = TaskStream([("retail", "7"), ("retail", "8")], load_config(GRPOConfig, None, settings))
+    args = SimpleNamespace(
+        vllm=SimpleNamespace(enable_sleep=False),
+        rollout=SimpleNamespace(batch_size=1, n_samples_per_prompt=4),
+        algo=SimpleNamespace(dynamic_filtering_enable=True, dynamic_filtering_range=(0.0, 1.0)),
+    )
+    generator = trainer.Samples(SimpleNamespace(args=args), stream, None, None, [])
+    queue = [outcomes, "0011", "0011"]
+
+    def dispatch(prompts: list[str], *_: Any, **__: Any) -> list[Any]:
+        return [played(*prompt.split("/"), queue.pop(0)) for prompt in prompts]
+
+    monkeypatch.setattr(generator, "_dispatch_prompts_to_vllm", dispatch)
+    monkeypatch.setattr(trainer, "refuse_spoilt", lambda played: None)  # it ends a run of "????"
+    samples, _, consumed, _ = generator.generate_samples(max_len=10)
+    assert len(samples) == 4
+    assert consumed == (1 if kept else 2)

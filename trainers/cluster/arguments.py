@@ -39,7 +39,6 @@ def grpo_arguments(config: GRPOConfig, agent: str) -> list[str]:
         "rollout.batch_size": rollout.tasks,
         "rollout.n_samples_per_prompt": rollout.samples,
         "rollout.temperature": rollout.temperature,
-        "rollout.top_p": rollout.top_p,
         "rollout.micro_batch_size": hardware.micro_batch,
         "train.batch_size": episodes // algorithm.updates,
         "train.micro_batch_size": hardware.micro_batch,

@@ -75,6 +75,7 @@ class TaskStream:
         Args:
             episodes: the task of each, and whether it was solved; without those that were masked.
         """
+        self.curriculum.age()
         for task in dict.fromkeys(task for task, _ in episodes):
             outcomes = [solved for other, solved in episodes if other == task]
             self.curriculum.observe(*task, sum(outcomes), len(outcomes))

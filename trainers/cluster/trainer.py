@@ -15,7 +15,7 @@ from agents.attempts import SUCCESS
 from trainers.cluster.stream import TaskStream, batch
 from trainers.curriculum import task_of
 from trainers.executor import refuse_spoilt, settings_of_environment
-from trainers.experience import EpisodeSamples, ExperienceMaker
+from trainers.experience import EpisodeSamples, ExperienceMaker, score_masked
 from trainers.log import RunLog
 from trainers.metrics import episodes, evaluation_metrics, training_metrics
 from trainers.standins import standins
@@ -52,6 +52,7 @@ class Samples(EpisodeSamples):
                 long as it is let.
         """
         self._played: list[dict[str, Any]] = []
+        self._group: list[Any] = []
         answer = super().generate_samples(**options)
         if samples := answer[0]:
             stream: TaskStream = self.prompts_dataloader
@@ -64,12 +65,19 @@ class Samples(EpisodeSamples):
         return answer
 
     def _process_response_into_experience(self, response: dict[str, Any], **options: Any) -> Any:
-        if not json.loads(response["label"]).get("evaluation"):
-            self._played.append(response)
-            rollout = self.args.rollout
-            if len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt:
-                refuse_spoilt(self._played)
-        return super()._process_response_into_experience(response, **options)
+        experience = super()._process_response_into_experience(response, **options)
+        if json.loads(response["label"]).get("evaluation"):
+            return experience
+        rollout = self.args.rollout
+        self._played.append(response)
+        if len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt:
+            refuse_spoilt(self._played)
+        # OpenRLHF comes here with the episodes of a group one after the other, then filters groups.
+        self._group.append(experience)
+        if len(self._group) == rollout.n_samples_per_prompt:
+            score_masked(self._group)
+            self._group = []
+        return experience
 
 
 for module in (ppo_trainer, ppo_trainer_async):

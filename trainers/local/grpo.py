@@ -125,6 +125,7 @@ class LocalTrainer:
         groups, others = self._sample()
         sampled = time.perf_counter()
         samples = self._to_samples([response for group in groups for response in group])
+        self.curriculum.age()
         for group in [*groups, *others]:
             self._observe(group)
         experiences = self.maker.make_experience_batch(samples)
@@ -195,9 +196,7 @@ class LocalTrainer:
         self, numbered: Sequence[tuple[Key, int]], temperature: float
     ) -> list[dict[str, Any]]:
         rollout = self.config.rollout
-        asked = SamplingParams(
-            temperature=temperature, top_p=rollout.top_p, top_k=rollout.top_k, logprobs=1
-        )
+        asked = SamplingParams(temperature=temperature, logprobs=1)
         gate = asyncio.Semaphore(rollout.concurrency)
         self.engine.reset()
 

@@ -33,9 +33,7 @@ def play(config: GRPOConfig, attempts: Sequence[Attempt], temperature: float) ->
     actor = load_actor(config.model, config.hardware)
     engine = LocalEngine(actor.model, settings.context, settings.concurrency)
     executor = EpisodeExecutor(config, threaded=False)
-    sampling = SamplingParams(
-        temperature=temperature, top_p=settings.top_p, top_k=settings.top_k, logprobs=1
-    )
+    sampling = SamplingParams(temperature=temperature, logprobs=1)
 
     async def collect() -> dict[tuple[str, str, int], Record]:
         player = executor.player(sampling, settings.context, tokenizer, engine)

@@ -19,6 +19,7 @@ from trainers.dataset import write_rows
 from trainers.rows import RowMaker, make_rows
 from trainers.sections import (
     Algorithm,
+    Curriculum,
     Environment,
     Evaluation,
     Hardware,
@@ -83,6 +84,7 @@ def grpo(
         environment=Environment(prompt="bare", reward=reward, max_turns=3),
         rollout=Rollout(tasks=2, samples=4, max_new_tokens=32, context=CONTEXT, concurrency=6),
         algorithm=Algorithm(credit="turn", **algorithm),
+        curriculum=Curriculum(half_life=None),
         optimizer=Optimizer(lr=2e-3, schedule="cosine", warmup=0.1),
         hardware=CPU,
         evaluation=Evaluation(only=tuple(TASKS[-2:]), every=2, samples=2, temperature=1.0),
