@@ -57,7 +57,11 @@ class AgentView:
 
 @runtime_checkable
 class Agent(Protocol):
-    """Something that plays the customer-service agent, called in turn."""
+    """Something that plays the customer-service agent, called in turn.
+
+    An agent may have a class attribute `domains` with the names of the domains it plays. One without
+    plays all of them.
+    """
 
     def act(self, view: AgentView, seed: int) -> Action:
         """The next action. The same view and seed give the same action."""

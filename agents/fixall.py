@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from agents.base import Action, AgentView
 from agents.scripts import Call, Say, Script, Words, next_move
 from agents.telecom import (
@@ -41,6 +43,8 @@ class FixAllAgent:
     Raises:
         ConfigError: on acting in another domain than telecom.
     """
+
+    domains: ClassVar = ("telecom",)
 
     def act(self, view: AgentView, seed: int) -> Action:
         """See `agents.base.Agent.act`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from agents.base import Action, AgentView
 from agents.scripts import Call, Say, Script, Words, as_json, next_move
@@ -38,6 +39,8 @@ class WorkflowAgent:
     Raises:
         ConfigError: on acting in another domain.
     """
+
+    domains: ClassVar = ("telecom",)
 
     def act(self, view: AgentView, seed: int) -> Action:
         """See `agents.base.Agent.act`."""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import time
-from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -29,12 +28,23 @@ from agents.attempts import SUCCESS, Attempt
 from agents.models import AgentModel, ChatOptions
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
-from benchmarks.run import MODEL_USERS, Setup, make_player, plan, results
+from benchmarks.command import PLAIN, Command, end_with_faults, ending, finite, listed
+from benchmarks.run import (
+    MODEL_USERS,
+    PLAYED,
+    Setup,
+    domains_to_play,
+    make_player,
+    plan,
+    results,
+    unjudged,
+)
 from benchmarks.store import Store, write_json
-from benchmarks.summary import FAULTS, WIDE, summarise, table
+from benchmarks.summary import WIDE, summarise, table
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
-from tau2_gym.errors import ConfigError, Tau2GymError, one_of
+from tau2_gym.errors import ConfigError
+from tau2_gym.journal import to_json
 
 app = typer.Typer(add_completion=False)
 
@@ -47,11 +57,20 @@ def versions(source: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
-def default_output(setup: Setup, split: str) -> Path:
-    """Where results go unless told otherwise."""
+def default_output(setup: Setup, what: Sequence[str], identity: Mapping[str, Any]) -> Path:
+    """Where results go unless told otherwise: a name that tells what was played, with a hash of all
+    that results depend on, so that no two set-ups share a file.
+
+    Args:
+        setup: the run.
+        what: the domains and the split.
+        identity: all that results depend on, but for how often each task is played.
+    """
     parts = [setup.agent, *([setup.model.name] if setup.model else [])]
-    parts += [setup.user, *([setup.user_model.name] if setup.user_model else []), split]
-    return Path("runs") / "passk" / (re.sub(r"[^\w.-]+", "-", "-".join(parts)) + ".jsonl")
+    parts += [setup.user, *([setup.user_model.name] if setup.user_model else []), *what]
+    readable = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.")
+    digest = hashlib.sha256(to_json(dict(identity), sort_keys=True).encode()).hexdigest()
+    return Path("runs") / "passk" / f"{readable[:120]}-{digest[:8]}.jsonl"
 
 
 def evaluate(
@@ -85,10 +104,15 @@ def evaluate(
         bar = progress.add_task(
             "playing", total=len(attempts), completed=len(attempts) - len(todo), solved=solved
         )
-        for record in results(setup, player, todo, workers):
-            store.add(record.to_dict())
-            solved += (record.official_reward or 0.0) >= SUCCESS
-            progress.update(bar, advance=1, solved=solved)
+        try:
+            for record in results(setup, player, todo, workers):
+                store.add(record.to_dict())
+                solved += (record.official_reward or 0.0) >= SUCCESS
+                progress.update(bar, advance=1, solved=solved)
+        except KeyboardInterrupt:
+            kept = sum(attempt.key in store.records for attempt in attempts)
+            console.print(f"{kept} of {len(attempts)} attempts are in {store.path}.", **PLAIN)
+            raise
     store.finish([attempt.key for attempt in attempts])
 
 
@@ -96,19 +120,19 @@ AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
 USER_MODEL = "Users that are models (litellm), and judges"
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
-
-
-@app.command()
+@app.command(cls=Command)
 def main(
     domains: Annotated[
-        str, typer.Option(help=f"Comma-separated: {', '.join(DOMAINS)}.")
-    ] = "airline,retail,telecom",
+        str | None,
+        typer.Option(
+            help=f"Comma-separated: {', '.join(DOMAINS)}.",
+            show_default=f"those of {','.join(PLAYED)} that the agent plays",
+        ),
+    ] = None,
     split: Annotated[str, typer.Option(help="train, test, base or full; telecom: small.")] = "test",
     task_ids: Annotated[
-        str, typer.Option(help="Comma-separated ids of tasks to play instead of a split.")
-    ] = "",
+        str | None, typer.Option(help="Comma-separated ids of tasks to play instead of a split.")
+    ] = None,
     agent: Annotated[
         str, typer.Option(help=f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")
     ] = "oracle",
@@ -116,7 +140,8 @@ def main(
     num_samples: Annotated[int, typer.Option(help="Attempts at each task (the k of pass@k).")] = 4,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     workers: Annotated[
-        int, typer.Option(help="Processes to play in, where no model is waited for.", min=1)
+        int,
+        typer.Option(help="Processes to play in, where no model is waited for.", min=1, max=1024),
     ] = os.cpu_count() or 1,
     max_steps: Annotated[int, typer.Option(help="Limit of deliveries of messages.", min=1)] = 100,
     max_errors: Annotated[int, typer.Option(help="Limit of failed tool calls.", min=1)] = 10,
@@ -133,19 +158,18 @@ def main(
         Path | None, typer.Option(help="JSON lines; the summary goes beside it.", dir_okay=False)
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard results already there.")] = False,
-    faults: Annotated[
-        str, typer.Option(help="In the table, exclude faulty attempts, or let them fail.")
-    ] = "exclude",
     model: Annotated[
         str, typer.Option(help="Name or folder of the model.", rich_help_panel=AGENT_MODEL)
     ] = "",
     sglang_url: Annotated[
-        str, typer.Option(help="Comma-separated servers.", rich_help_panel=AGENT_MODEL)
-    ] = "",
+        str | None, typer.Option(help="Comma-separated servers.", rich_help_panel=AGENT_MODEL)
+    ] = None,
     startup: Annotated[
         float,
         typer.Option(
-            help="Seconds to wait for a server that is starting.", rich_help_panel=AGENT_MODEL
+            help="Seconds to wait for a server that is starting.",
+            callback=finite(0.0),
+            rich_help_panel=AGENT_MODEL,
         ),
     ] = 60.0,
     base_url: Annotated[
@@ -167,7 +191,10 @@ def main(
         int, typer.Option(help="The most tokens in a turn.", rich_help_panel=AGENT_MODEL)
     ] = 1024,
     concurrency: Annotated[
-        int, typer.Option(help="Episodes under way at a time.", rich_help_panel=AGENT_MODEL)
+        int,
+        typer.Option(
+            help="Episodes under way at a time.", min=1, max=65536, rich_help_panel=AGENT_MODEL
+        ),
     ] = 128,
     keep_tokens: Annotated[
         bool,
@@ -184,7 +211,8 @@ def main(
         str, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
     ] = "",
     user_temperature: Annotated[
-        float, typer.Option(help="0 as in tau2-bench.", rich_help_panel=USER_MODEL)
+        float,
+        typer.Option(help="0 as in tau2-bench.", callback=finite(0.0), rich_help_panel=USER_MODEL),
     ] = 0.0,
     judge_model: Annotated[
         str,
@@ -213,9 +241,10 @@ def main(
     if not console.is_terminal:
         console = Console(width=WIDE)
     begun = time.perf_counter()
-    try:
-        if faults not in FAULTS:
-            raise one_of("treatment of faults", faults, FAULTS)
+    with ending(console):
+        asked = None if domains is None else listed(domains, "--domains")
+        ids = () if task_ids is None else listed(task_ids, "--task-ids")
+        names, note = domains_to_play(agent, asked)
         setup = Setup(
             agent=agent,
             user=user,
@@ -229,7 +258,7 @@ def main(
                 agent,
                 AgentModel(
                     model,
-                    tuple(_names(sglang_url) or _names(base_url)),
+                    _servers(sglang_url, base_url),
                     prompt,
                     thinking,
                     SamplingParams(
@@ -252,48 +281,51 @@ def main(
             cassette=None if cassette is None else str(cassette),
             keep_tokens=keep_tokens,
         )
-        names, ids = _names(domains), _names(task_ids)
+        setup.check(names, None if ids else split, num_samples)
         attempts = plan(setup, names, split, ids, num_samples)
-        path = output or default_output(setup, split)
-        verdicts = path.with_suffix(".verdicts.jsonl")
-        if fresh:
-            verdicts.unlink(missing_ok=True)
-        player = make_player(setup, verdicts)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
-        identity = {**setup.identity(), "versions": versions(source)}
         revisions = {name: domain.revision for name, domain in loaded.items()}
+        identity = {**setup.identity(), "versions": versions(source)}
+        what = {"domains": names, "split": None if ids else split, "task_ids": ids or None}
+        path = output or default_output(
+            setup,
+            [*names, "tasks" if ids else split],
+            {**identity, **what, "revisions": revisions},
+        )
+        player = make_player(setup, path.with_suffix(".verdicts.jsonl"), fresh=fresh)
         store = Store(path, identity, revisions, fresh=fresh)
+        if note is not None:
+            console.print(note, **PLAIN)
         evaluate(setup, player, attempts, store, workers=workers, console=console)
-    except Tau2GymError as error:
-        console.print(f"[red]error:[/red] {escape(str(error))}", highlight=False)
-        raise typer.Exit(2) from error
-    except BrokenProcessPool as error:
-        console.print("[red]error:[/red] a worker process died; the same command goes on from here")
-        raise typer.Exit(1) from error
-    rows = [store.records[attempt.key] for attempt in attempts]
-    summary = {
-        "config": {
-            **store.setup,
-            "domains": names,
-            "split": None if ids else split,
-            "task_ids": ids or None,
-            "num_samples": num_samples,
-            "workers": workers,
-            "concurrency": concurrency,
-            "faults": faults,
-            "revisions": revisions,
-            "sources": {name: domain.source for name, domain in loaded.items()},
-            "agent_instruction": {
-                name: domain.agent_instruction_source for name, domain in loaded.items()
+        rows = [store.records[attempt.key] for attempt in attempts]
+        summary = {
+            "config": {
+                **store.setup,
+                **what,
+                "num_samples": num_samples,
+                "workers": workers,
+                "concurrency": concurrency,
+                "revisions": revisions,
+                "sources": {name: domain.source for name, domain in loaded.items()},
+                "agent_instruction": {
+                    name: domain.agent_instruction_source for name, domain in loaded.items()
+                },
             },
-        },
-        "wall_time_seconds": round(time.perf_counter() - begun, 3),
-        **summarise(rows, num_samples, seed),
-    }
-    write_json(store.summary_path, summary)
-    title = f"{agent} with user {user}, {len(rows)} attempts, % with 95 % intervals"
-    console.print(table(summary, num_samples, title, console.width, FAULTS[faults]))
-    console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", highlight=False)
+            "wall_time_seconds": round(time.perf_counter() - begun, 3),
+            **summarise(rows, num_samples, seed, unjudged(setup, attempts)),
+        }
+        write_json(store.summary_path, summary)
+        title = f"{agent} with user {user}, {len(rows)} attempts, % with 95 % intervals"
+        console.print(table(summary, num_samples, title, console.width))
+        console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", **PLAIN)
+        end_with_faults(console, rows)
+
+
+def _servers(sglang_url: str | None, base_url: str) -> tuple[str, ...]:
+    """The addresses of the agent's servers."""
+    if sglang_url is not None:
+        return listed(sglang_url, "--sglang-url")
+    return (base_url,) if base_url else ()
 
 
 def _agent_model(agent: str, model: AgentModel) -> AgentModel | None:

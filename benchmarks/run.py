@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator, Sequence
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agents import make_agent
+from agents import AGENTS, agent_domains, make_agent
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import Agent, AsyncAgent
 from agents.models import (
@@ -23,14 +27,22 @@ from agents.models import (
 )
 from agents.rollout import Limits, Player, rollout
 from tau2_gym.cassette import Cassette
-from tau2_gym.domains.base import get_domain
-from tau2_gym.errors import ConfigError
+from tau2_gym.domains import DOMAINS
+from tau2_gym.domains.base import check_split, get_domain
+from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules
+from tau2_gym.types import RewardBasis
 from tau2_gym.users import AsyncUser, User, make_user
 
 MODEL_USERS = ("litellm",)
+
+PLAYED = ("airline", "retail", "telecom")
+"""The domains of tau2-bench's results."""
+
+MOST_SAMPLES = 10_000
+"""The most attempts at a task: each is planned before the first is played."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,32 @@ class Setup:
         """Whether models are waited for: then one process plays all episodes side by side."""
         return any((self.model, self.user_model, self.judge))
 
+    def check(self, domains: Sequence[str], split: str | None, num_samples: int) -> None:
+        """See that all names are known and all numbers possible, before anything is loaded.
+
+        Args:
+            domains: what is played in.
+            split: what is played, unless tasks are named.
+            num_samples: attempts at each task.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        if self.agent not in AGENTS and self.agent not in MODEL_AGENTS:
+            raise one_of("agent", self.agent, [*AGENTS, *MODEL_AGENTS])
+        if self.user not in MODEL_USERS:
+            make_user(self.user)
+        RewardConfig.of(self.reward)
+        if self.seed < 0:
+            raise ConfigError(f"--seed must be at least 0, not {self.seed}")
+        if not 1 <= num_samples <= MOST_SAMPLES:
+            raise ConfigError(
+                f"--num-samples must be at least 1 and at most {MOST_SAMPLES}, not {num_samples}"
+            )
+        for name in domains:
+            if split is not None:
+                check_split(name, split, self.source, self.data_dir)
+
     def identity(self) -> dict[str, Any]:
         """What the outcome of an attempt depends on, apart from its task and trial."""
         how = ("limits", "cassette", "keep_tokens")
@@ -77,12 +115,13 @@ class Setup:
         }
 
 
-def make_player(setup: Setup, verdicts: Path | None = None) -> Player:
+def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = False) -> Player:
     """The agent and the user of a run, ready to play.
 
     Args:
         setup: the run.
         verdicts: a file that keeps what the judge says from run to run.
+        fresh: throw away what that file holds, once all else is well.
 
     Raises:
         ConfigError: an agent, user, reward or source of an unknown name, or options of a model
@@ -91,8 +130,7 @@ def make_player(setup: Setup, verdicts: Path | None = None) -> Player:
     cassette = None if setup.cassette is None else Cassette(setup.cassette)
     agent: Agent | AsyncAgent
     if setup.agent in MODEL_AGENTS:
-        model = setup.model or AgentModel("")
-        agent = make_model_agent(setup.agent, model, setup.source, cassette)
+        agent = make_model_agent(setup.agent, setup.model or AgentModel(""), setup.source, cassette)
     else:
         agent = make_agent(setup.agent)
     user: User | AsyncUser
@@ -102,7 +140,10 @@ def make_player(setup: Setup, verdicts: Path | None = None) -> Player:
         user = make_user(setup.user)
     judge = None
     if setup.judge is not None:
-        judge = LLMJudge(setup.judge.chat_model(cassette), cache=VerdictCache(verdicts))
+        model = setup.judge.chat_model(cassette)
+        if fresh and verdicts is not None:
+            verdicts.unlink(missing_ok=True)
+        judge = LLMJudge(model, cache=VerdictCache(verdicts))
     return Player(
         agent=agent,
         user=user,
@@ -114,6 +155,42 @@ def make_player(setup: Setup, verdicts: Path | None = None) -> Player:
         judge=judge,
         keep_tokens=setup.keep_tokens,
     )
+
+
+def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str, ...], str | None]:
+    """The domains that an agent plays, and what must be said of them.
+
+    Args:
+        agent: its name.
+        asked: domains that were asked for; None for those of tau2-bench that it can play.
+
+    Raises:
+        ConfigError: there is no such agent or domain, or the agent does not play one asked for.
+    """
+    able = agent_domains(agent)
+    if asked is None:
+        names = tuple(name for name in PLAYED if name in able)
+        note = f"Agent {agent!r} plays {', '.join(names)} only." if names != PLAYED else None
+        return names, note
+    for name in asked:
+        if name not in DOMAINS:
+            raise one_of("domain", name, DOMAINS)
+        if name not in able:
+            raise ConfigError(f"agent {agent!r} plays {', '.join(able)} only, not {name}")
+    return tuple(asked), None
+
+
+def unjudged(setup: Setup, attempts: Iterable[Attempt]) -> set[tuple[str, str]]:
+    """The tasks (domain and id) that are graded by natural-language assertions, where the run has no
+    judge to decide them."""
+    if setup.judge is not None:
+        return set()
+    found = set()
+    for pair in dict.fromkeys((attempt.domain, attempt.task_id) for attempt in attempts):
+        criteria = get_domain(pair[0], setup.source, setup.data_dir).task(pair[1]).criteria
+        if criteria and criteria.nl_assertions and RewardBasis.NL_ASSERTION in criteria.basis:
+            found.add(pair)
+    return found
 
 
 _player = cache(make_player)
@@ -133,8 +210,6 @@ def plan(
     Raises:
         ConfigError: unknown domain, split or task, or no attempt at all.
     """
-    if num_samples < 1:
-        raise ConfigError(f"--num-samples must be at least 1, not {num_samples}")
     chosen: list[tuple[str, str]] = []
     known: set[str] = set()
     for name in domains:
@@ -181,8 +256,22 @@ async def _next(records: AsyncIterator[Record]) -> Record | None:
     return await anext(records, None)
 
 
+def _tied_to_parent() -> None:
+    """Let a worker end when the process that started it ends, however that came: a killed one takes
+    no leave. An interrupt is for the parent alone, who tells the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
 def _in_processes(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
-    with ProcessPoolExecutor(min(workers, len(attempts))) as pool:
+    with ProcessPoolExecutor(min(workers, len(attempts)), initializer=_tied_to_parent) as pool:
         pending: set[Future[Record]] = set()
         queue = iter(attempts)
         try:

@@ -2,19 +2,44 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from agents.attempts import Key
+from pydantic import TypeAdapter, ValidationError
+
+from agents.attempts import Key, Record
 from tau2_gym.errors import ConfigError, DataError
-from tau2_gym.journal import Journal, replace_file
+from tau2_gym.journal import Journal, from_json, replace_file, to_json, writing
+
+RECORD = TypeAdapter(Record)
 
 
 def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one."""
-    replace_file(path, json.dumps(data, indent=2).encode() + b"\n")
+    """Write JSON so that the file is either the old one or the whole new one.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    replace_file(path, to_json(data, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        data = from_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path} holds no JSON object")
+    return data
 
 
 class Store:
@@ -32,7 +57,7 @@ class Store:
 
     Raises:
         ConfigError: the file holds results of another set-up.
-        DataError: the file holds something else than results.
+        DataError: the file holds something else than results, or a file cannot be read or written.
     """
 
     def __init__(
@@ -45,15 +70,16 @@ class Store:
     ) -> None:
         self.path = path
         # Through JSON, since it is compared with what was read back.
-        self.setup: dict[str, Any] = json.loads(json.dumps(dict(setup)))
+        self.setup: dict[str, Any] = from_json(to_json(dict(setup)))
         self.setup_path = path.with_suffix(".config.json")
         self.summary_path = path.with_suffix(".summary.json")
         self.records: dict[Key, dict[str, Any]] = {}
         self._journal = Journal(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if fresh:
-            for old in (path, self.setup_path, self.summary_path):
-                old.unlink(missing_ok=True)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if fresh:
+                for old in (path, self.setup_path, self.summary_path):
+                    old.unlink(missing_ok=True)
         if path.exists():
             self._check_setup()
             self._load(revisions)
@@ -63,9 +89,9 @@ class Store:
         if not self.setup_path.exists():
             raise ConfigError(
                 f"{self.path} exists without {self.setup_path.name}: choose another --output, "
-                "or --fresh to start anew"
+                "or --fresh to start over"
             )
-        before = json.loads(self.setup_path.read_text(encoding="utf-8"))
+        before = read_json(self.setup_path)
         changed = sorted(
             name
             for name in before.keys() | self.setup.keys()
@@ -75,29 +101,28 @@ class Store:
             was = ", ".join(f"{name}={before.get(name)!r}" for name in changed)
             raise ConfigError(
                 f"{self.path} holds results with {was}: choose another --output, or --fresh to "
-                "start anew"
+                "start over"
             )
 
     def _load(self, revisions: Mapping[str, str]) -> None:
         """Read what is there. Attempts that ended in a fault are left out: they are made again."""
         for number, row in self._journal:
-            try:
-                key, found, fault = _key(row), row["revision"], row["fault"]
-            except (KeyError, TypeError) as error:
-                raise DataError(f"{self.path}, line {number} is no result: {error!r}") from error
-            revision = revisions.get(row["domain"], found)
+            problem = _problem(row)
+            if problem is not None:
+                raise DataError(f"{self.path}, line {number} is no result: {problem}")
+            found, revision = row["revision"], revisions.get(row["domain"], row["revision"])
             if found != revision:
                 raise ConfigError(
                     f"{self.path} holds results on revision {found} of {row['domain']}, "
-                    f"not {revision}: choose another --output, or --fresh to start anew"
+                    f"not {revision}: choose another --output, or --fresh to start over"
                 )
-            if fault is None:
-                self.records[key] = row
+            if row["fault"] is None:
+                self.records[_key(row)] = row
 
     def add(self, record: dict[str, Any]) -> None:
         """Append a result and hand it to the operating system."""
-        self.records[_key(record)] = record
         self._journal.append(record)
+        self.records[_key(record)] = record
 
     def finish(self, order: Iterable[Key]) -> None:
         """Put the lines in this order (others after them), each attempt once. The same run gives
@@ -109,3 +134,19 @@ class Store:
 
 def _key(row: Mapping[str, Any]) -> Key:
     return (row["domain"], row["task_id"], row["trial"])
+
+
+def _problem(row: Any) -> str | None:
+    """What keeps a row from being a `Record`, or None."""
+    if not isinstance(row, Mapping):
+        return "it is not a JSON object"
+    missing = [item.name for item in fields(Record) if item.name not in row]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    try:
+        RECORD.validate_json(to_json(row), strict=True)
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        place = ".".join(str(part) for part in wrong["loc"])
+        return f"{place}: {wrong['msg']}"
+    return None

@@ -1,9 +1,15 @@
-"""What a run amounts to: numbers by domain and overall, and a table of them."""
+"""What a run amounts to: numbers by domain and overall, and a table of them.
+
+Two things can be missing. A *fault* left an attempt without a result, so that the numbers lie between
+bounds: all such attempts failed, or all of them succeeded. A *task* that needs a judge where there is
+none is left out whole: the attempts at it that fail without one would otherwise stay, and those that
+may have passed would not.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,44 +20,65 @@ from agents.attempts import SUCCESS
 from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 Row = dict[str, Any]
+TaskKey = tuple[str, str]
+"""Domain and task id."""
 
-FAULTS = {"exclude": "excluded", "fail": "failed"}
-"""Attempts that ended in a fault are left out, or counted as failures. Both are reported."""
+FAULTS = ("excluded", "failed", "solved")
+"""What attempts that ended in a fault count as. The last two are the bounds."""
 
 
-def summarise(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
+def summarise(
+    rows: Sequence[Row], k: int, seed: int, unjudged: Collection[TaskKey] = ()
+) -> dict[str, Any]:
     """The numbers of a run: `overall` and `by_domain`.
 
     Args:
         rows: the results.
         k: up to which k to compute pass@k and pass^k.
         seed: of the bootstrap.
+        unjudged: tasks that need a judge, in a run without one.
     """
+    left_out = {*unjudged, *(_task(row) for row in rows if _ungraded(row))}
     domains = list(dict.fromkeys(row["domain"] for row in rows))
     return {
-        "overall": _group(rows, k, seed),
+        "overall": _group(rows, k, seed, left_out),
         "by_domain": {
-            domain: _group([row for row in rows if row["domain"] == domain], k, seed)
+            domain: _group([row for row in rows if row["domain"] == domain], k, seed, left_out)
             for domain in domains
         },
     }
 
 
-def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
-    graded = [row for row in rows if row["fault"] is None and row["official_reward"] is not None]
-    played = [row for row in rows if row["fault"] is None]
+def _task(row: Row) -> TaskKey:
+    return (row["domain"], row["task_id"])
+
+
+def _ungraded(row: Row) -> bool:
+    """Whether the attempt was played to its end and nobody graded it."""
+    return row["fault"] is None and row["official_reward"] is None
+
+
+def _group(rows: Sequence[Row], k: int, seed: int, left_out: Collection[TaskKey]) -> dict[str, Any]:
+    covered = [row for row in rows if _task(row) not in left_out]
+    played = [row for row in covered if row["fault"] is None]
+    metrics = {
+        faults: {
+            **{f"pass@{i}": _pass(covered, i, pass_at_k, faults, seed).to_dict() for i in _to(k)},
+            **{f"pass^{i}": _pass(covered, i, pass_hat_k, faults, seed).to_dict() for i in _to(k)},
+        }
+        for faults in FAULTS
+    }
     return {
-        "tasks": len({(row["domain"], row["task_id"]) for row in rows}),
+        "tasks": len({_task(row) for row in rows}),
+        "tasks_covered": len({_task(row) for row in covered}),
         "attempts": len(rows),
-        "successes": sum(row["official_reward"] >= SUCCESS for row in graded),
-        "pass": {
-            faults: {
-                **{f"pass@{i}": _pass(rows, i, pass_at_k, faults, seed).to_dict() for i in _to(k)},
-                **{f"pass^{i}": _pass(rows, i, pass_hat_k, faults, seed).to_dict() for i in _to(k)},
-            }
-            for faults in FAULTS.values()
+        "successes": sum(row["official_reward"] >= SUCCESS for row in played),
+        "pass": metrics,
+        "bounds": {
+            name: {"worst": worst["value"], "best": metrics["solved"][name]["value"]}
+            for name, worst in metrics["failed"].items()
         },
-        "official_reward": _mean(graded, "official_reward"),
+        "official_reward": _mean(played, "official_reward"),
         "reward": _mean(played, "reward"),
         "partial_score": _mean(played, "partial_score"),
         "num_turns": _mean(played, "num_turns"),
@@ -67,9 +94,11 @@ def _group(rows: Sequence[Row], k: int, seed: int) -> dict[str, Any]:
             name: sum(row["usage"][name] for row in rows)
             for name in ("prompt_tokens", "completion_tokens")
         },
-        "terminations": dict(Counter(row["termination"] for row in played)),
+        "terminations": dict(Counter(row["termination"] for row in rows if row["fault"] is None)),
         "faults": dict(Counter(row["fault"] for row in rows if row["fault"] is not None)),
-        "ungraded": sorted({row["task_id"] for row in rows if row["ungraded"]}),
+        "ungraded": [
+            task_id for _, task_id in sorted({_task(row) for row in rows} & set(left_out))
+        ],
     }
 
 
@@ -88,15 +117,16 @@ def _pass(
     faults: str,
     seed: int,
 ) -> Estimate:
-    """A metric over tasks. Attempts that nobody graded are left out in either case."""
+    """A metric over tasks, every attempt of which was graded or ended in a fault."""
     counts: dict[str, dict[str, list[int]]] = {}
     for row in rows:
         count = counts.setdefault(row["domain"], {}).setdefault(row["task_id"], [0, 0])
-        if row["fault"] is None and row["official_reward"] is not None:
+        if row["fault"] is None:
             count[0] += 1
             count[1] += row["official_reward"] >= SUCCESS
-        elif row["fault"] is not None and faults == "failed":
+        elif faults != "excluded":
             count[0] += 1
+            count[1] += faults == "solved"
     return estimate(
         {
             domain: [formula(attempts, successes, k) for attempts, successes in tasks.values()]
@@ -110,11 +140,10 @@ WIDE = 122
 """Columns that the table takes with all its intervals."""
 
 
-def table(
-    summary: dict[str, Any], k: int, title: str, width: int, faults: str = "excluded"
-) -> Table:
-    """The summary for the terminal: percentages with their 95 % intervals, on a terminal narrower
-    than `WIDE` fewer columns, and only pass@1 with its interval. The summary file has them all."""
+def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
+    """The summary for the terminal: percentages with their 95 % intervals, or with their bounds
+    where there were faults. On a terminal narrower than `WIDE` there are fewer columns, and only
+    pass@1 has its interval. The summary file has them all."""
     result = Table(
         title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
     )
@@ -129,12 +158,12 @@ def table(
     if len(groups) > 1:
         groups["overall"] = summary["overall"]
     for name, group in groups.items():
-        metrics = group["pass"][faults]
+        covered, tasks = group["tasks_covered"], group["tasks"]
         result.add_row(
             name,
-            str(group["tasks"]),
+            str(tasks) if covered == tasks else f"{covered} of {tasks}",
             *(
-                _percent(metrics[metric], interval=width >= WIDE or metric == "pass@1")
+                _value(group, metric, interval=width >= WIDE or metric == "pass@1")
                 for metric in shown
             ),
             _number(group["partial_score"], 2),
@@ -142,25 +171,36 @@ def table(
             str(sum(group["faults"].values())),
             style="bold" if name == "overall" else None,
         )
-    result.caption = caption(summary, faults)
+    result.caption = caption(summary)
     return result
 
 
-def caption(summary: dict[str, Any], faults: str) -> str | None:
-    """What the table's numbers leave out: faults and ungraded attempts, if there were any."""
+def caption(summary: dict[str, Any]) -> str | None:
+    """What the table's numbers do not cover: faults and tasks without a judge, if there were any."""
     overall = summary["overall"]
     notes = []
     if overall["faults"]:
-        other = "failed" if faults == "excluded" else "excluded"
         kinds = ", ".join(f"{count} {kind}" for kind, count in overall["faults"].items())
-        value = _percent(overall["pass"][other]["pass@1"])
-        notes.append(f"Faults ({kinds}) are {faults}; were they {other}, pass@1 would be {value}.")
+        notes.append(
+            f"Faults ({kinds}) left attempts without a result. Where there are any, pass@k and pass^k "
+            "are given as worst–best: as if all of them had failed, or succeeded. The other columns "
+            "leave them out."
+        )
     if overall["ungraded"]:
-        notes.append(f"{len(overall['ungraded'])} tasks need a judge and are ungraded.")
+        missing, tasks = len(overall["ungraded"]), overall["tasks"]
+        notes.append(
+            f"{missing} of {tasks} tasks need a judge and have not been graded: no number covers "
+            "them. Name a judge with --judge-model."
+        )
     return " ".join(notes) or None
 
 
-def _percent(metric: dict[str, Any], interval: bool = True) -> str:
+def _value(group: dict[str, Any], name: str, interval: bool) -> str:
+    """A metric in percent: with its interval, or as its bounds where attempts have no result."""
+    if group["faults"]:
+        worst, best = group["bounds"][name]["worst"], group["bounds"][name]["best"]
+        return "–" if worst is None else f"{100 * worst:.1f}–{100 * best:.1f}"
+    metric = group["pass"]["excluded"][name]
     if metric["value"] is None:
         return "–"
     if not interval:

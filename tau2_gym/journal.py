@@ -3,20 +3,62 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from tau2_gym.errors import DataError
 
 
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Say of a failed write which file it was and why: a full disk names none.
+
+    Raises:
+        DataError: it failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one."""
+    """Write a file so that it is either the old one or the whole new one.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     temporary = path.with_name(path.name + ".part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+    with writing(path):
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def to_json(data: Any, **options: Any) -> str:
+    """The data as JSON. Numbers that JSON does not have (nan, infinities) become null, so that any
+    reader can read what was written."""
+    try:
+        return json.dumps(data, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(data), allow_nan=False, **options)
+
+
+def from_json(text: str | bytes) -> Any:
+    """The data of a JSON text.
+
+    Raises:
+        ValueError: it is something else. Numbers that JSON does not have are something else, too.
+    """
+    return json.loads(text, parse_constant=_refuse)
 
 
 class Journal:
@@ -35,20 +77,27 @@ class Journal:
         killed, is none.
 
         Raises:
-            DataError: a line is no JSON.
+            DataError: the file cannot be read, or a line in it is not JSON.
         """
-        content = self.path.read_bytes() if self.path.is_file() else b""
-        for number, line in enumerate(content[: _whole(content)].splitlines(), start=1):
+        try:
+            content = self.path.read_bytes() if self.path.exists() else b""
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error.strerror or error}") from error
+        for number, line in enumerate(content[: _whole(content)].split(b"\n")[:-1], start=1):
             try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{self.path}, line {number}, is no JSON: {error}") from error
+                row = from_json(line)
+            except (ValueError, RecursionError) as error:
+                raise DataError(f"{self.path}, line {number}, is not JSON: {error}") from error
             yield number, row
 
     def append(self, row: Any) -> None:
-        """Write a row, in place of a last line that was cut off."""
+        """Write a row, in place of a last line that was cut off.
+
+        Raises:
+            DataError: the file cannot be written. What it held is still there.
+        """
         data = _line(row)
-        with self._lock:
+        with self._lock, writing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("a+b") as file:
                 if file.tell():
@@ -59,15 +108,33 @@ class Journal:
                 file.write(data)
 
     def rewrite(self, rows: Iterable[Any]) -> None:
-        """Put these rows in place of all that is there, whole or not at all."""
+        """Put these rows in place of all that is there, whole or not at all.
+
+        Raises:
+            DataError: the file cannot be written. What it held is still there.
+        """
         with self._lock:
             replace_file(self.path, b"".join(map(_line, rows)))
 
 
 def _line(row: Any) -> bytes:
-    return json.dumps(row).encode() + b"\n"
+    return to_json(row).encode() + b"\n"
 
 
 def _whole(content: bytes) -> int:
     """The length of the content up to the end of its last whole line."""
     return content.rfind(b"\n") + 1
+
+
+def _finite(data: Any) -> Any:
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, Mapping):
+        return {key: _finite(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_finite(item) for item in data]
+    return data
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"JSON has no number {name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,11 +9,11 @@ import typer
 from rich.console import Console
 
 from agents.attempts import SUCCESS, Attempt, attempt_seed
+from benchmarks.command import PLAIN, Command, end_with_faults, ending
 from benchmarks.passk import evaluate, versions
 from benchmarks.run import make_player
 from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
-from trainers.command import errors
 from trainers.dataset import ATTEMPTS
 from trainers.play import Play, takes
 from trainers.tasks import pool_note, training_tasks
@@ -34,13 +33,15 @@ def collect(play: Play, folder: Path, console: Console) -> list[dict[str, Any]]:
         ConfigError: the set-up is not possible, is not that of the attempts already there, or would
             play test tasks.
         DataError: the file holds something else than attempts.
-        RuntimeError: a worker process died.
+        BrokenProcessPool: a worker process died.
     """
-    setup = play.setup()
-    pairs = training_tasks(play.tasks(), setup.source, setup.data_dir)
-    note = pool_note(pairs, setup.source, setup.data_dir)
-    if note is not None:
-        console.print(note)
+    setup, (tasks, *notes) = play.setup(), play.tasks()
+    setup.check(tasks.domains, None if tasks.only else tasks.split, play.num_samples)
+    pairs = training_tasks(tasks, setup.source, setup.data_dir)
+    notes.append(pool_note(pairs, setup.source, setup.data_dir))
+    for note in notes:
+        if note is not None:
+            console.print(note, **PLAIN)
     attempts = [
         Attempt(domain, task, trial, attempt_seed(setup.seed, domain, task, trial))
         for domain, task in pairs
@@ -51,14 +52,11 @@ def collect(play: Play, folder: Path, console: Console) -> list[dict[str, Any]]:
     revisions = {name: get_domain(name, setup.source, setup.data_dir).revision for name in names}
     identity = {**setup.identity(), "versions": versions(setup.source)}
     store = Store(folder / ATTEMPTS, identity, revisions, fresh=play.fresh)
-    try:
-        evaluate(setup, player, attempts, store, workers=play.workers, console=console)
-    except BrokenProcessPool as error:
-        raise RuntimeError("a worker process died; the same command goes on from here") from error
+    evaluate(setup, player, attempts, store, workers=play.workers, console=console)
     return [store.records[attempt.key] for attempt in attempts]
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(Play)
 def main(
     play: Play,
@@ -74,7 +72,7 @@ def main(
     on of them.
     """
     console = Console()
-    with errors(console):
+    with ending(console):
         attempts = collect(play, output, console)
     for name in dict.fromkeys(attempt["domain"] for attempt in attempts):
         here = [attempt for attempt in attempts if attempt["domain"] == name]
@@ -86,7 +84,8 @@ def main(
             f"{len({attempt['task_id'] for attempt in here})} tasks solved",
             highlight=False,
         )
-    console.print(f"Attempts: {output / ATTEMPTS}", highlight=False, soft_wrap=True)
+    console.print(f"Attempts: {output / ATTEMPTS}", **PLAIN)
+    end_with_faults(console, attempts)
 
 
 if __name__ == "__main__":

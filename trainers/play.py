@@ -16,12 +16,13 @@ from agents import AGENTS, MODEL_AGENTS
 from agents.models import AgentModel, ChatOptions
 from agents.rollout import Limits
 from agents.sampling import SamplingParams
-from benchmarks.run import MODEL_USERS, Setup
+from benchmarks.command import finite, listed
+from benchmarks.run import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, domains_to_play
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import ConfigError
 from trainers.sections import Tasks
 
-PLAYED = "What is played"
+WHAT = "What is played"
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
 USER_MODEL = "Users that are models (litellm)"
 
@@ -34,34 +35,40 @@ def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
 class Play:
     """Which episodes are played, and by whom. Each field is an option of that name."""
 
-    agent: Annotated[str, _option(PLAYED, f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")] = (
+    agent: Annotated[str, _option(WHAT, f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")] = (
         "workflow"
     )
-    user: Annotated[str, _option(PLAYED, "scripted, replay:FILE, or litellm.")] = "scripted"
-    domains: Annotated[str, _option(PLAYED, f"Comma-separated: {', '.join(DOMAINS)}.")] = (
-        "airline,retail,telecom"
-    )
-    split: Annotated[str, _option(PLAYED, "train; telecom: small, too.")] = "train"
-    pool: Annotated[bool, _option(PLAYED, "Also telecom's tasks outside base.", "--pool")] = False
-    task_ids: Annotated[
-        str, _option(PLAYED, "Comma-separated ids of tasks of one domain instead of a split.")
-    ] = ""
-    num_samples: Annotated[int, _option(PLAYED, "Attempts at each task.", min=1)] = 8
-    seed: Annotated[int, _option(PLAYED, "Decides everything random.")] = 0
-    workers: Annotated[
-        int, _option(PLAYED, "Processes to play in, where no model is waited for.", min=1)
-    ] = os.cpu_count() or 1
-    max_steps: Annotated[int, _option(PLAYED, "Limit of deliveries of messages.", min=1)] = 100
-    max_errors: Annotated[int, _option(PLAYED, "Limit of failed tool calls.", min=1)] = 10
-    source: Annotated[str, _option(PLAYED, "inspect-evals, or tau2 if installed.")] = (
-        "inspect-evals"
-    )
-    data_dir: Annotated[
-        Path | None, _option(PLAYED, "Another revision of tasks and databases.")
+    user: Annotated[str, _option(WHAT, "scripted, replay:FILE, or litellm.")] = "scripted"
+    domains: Annotated[
+        str | None,
+        _option(
+            WHAT,
+            f"Comma-separated: {', '.join(DOMAINS)}.",
+            show_default=f"those of {','.join(PLAYED)} that the agent plays",
+        ),
     ] = None
-    fresh: Annotated[bool, _option(PLAYED, "Discard attempts already there.", "--fresh")] = False
+    split: Annotated[str, _option(WHAT, "train; telecom: small, too.")] = "train"
+    pool: Annotated[bool, _option(WHAT, "Also telecom's tasks outside base.", "--pool")] = False
+    task_ids: Annotated[
+        str | None, _option(WHAT, "Comma-separated ids of tasks of one domain instead of a split.")
+    ] = None
+    num_samples: Annotated[
+        int, _option(WHAT, "Attempts at each task.", min=1, max=MOST_SAMPLES)
+    ] = 8
+    seed: Annotated[int, _option(WHAT, "Decides everything random.", min=0)] = 0
+    workers: Annotated[
+        int,
+        _option(WHAT, "Processes to play in, where no model is waited for.", min=1, max=1024),
+    ] = os.cpu_count() or 1
+    max_steps: Annotated[int, _option(WHAT, "Limit of deliveries of messages.", min=1)] = 100
+    max_errors: Annotated[int, _option(WHAT, "Limit of failed tool calls.", min=1)] = 10
+    source: Annotated[str, _option(WHAT, "inspect-evals, or tau2 if installed.")] = "inspect-evals"
+    data_dir: Annotated[Path | None, _option(WHAT, "Another revision of tasks and databases.")] = (
+        None
+    )
+    fresh: Annotated[bool, _option(WHAT, "Discard attempts already there.", "--fresh")] = False
     model: Annotated[str, _option(AGENT_MODEL, "Name or folder of the model.")] = ""
-    sglang_url: Annotated[str, _option(AGENT_MODEL, "Comma-separated servers.")] = ""
+    sglang_url: Annotated[str | None, _option(AGENT_MODEL, "Comma-separated servers.")] = None
     base_url: Annotated[str, _option(AGENT_MODEL, "An OpenAI-compatible server, for litellm.")] = ""
     prompt: Annotated[str, _option(AGENT_MODEL, "official, compact or bare.")] = "official"
     thinking: Annotated[bool | None, _option(AGENT_MODEL, "For models that can think.")] = None
@@ -69,23 +76,29 @@ class Play:
     top_p: Annotated[float, _option(AGENT_MODEL, "1 is off.")] = 1.0
     top_k: Annotated[int, _option(AGENT_MODEL, "-1 is off.")] = -1
     max_new_tokens: Annotated[int, _option(AGENT_MODEL, "The most tokens in a turn.")] = 1024
-    concurrency: Annotated[int, _option(AGENT_MODEL, "Episodes under way at a time.")] = 128
+    concurrency: Annotated[
+        int, _option(AGENT_MODEL, "Episodes under way at a time.", min=1, max=65536)
+    ] = 128
     user_model: Annotated[str, _option(USER_MODEL, "For example gpt-4.1-mini.")] = ""
     user_url: Annotated[str, _option(USER_MODEL, "An OpenAI-compatible server.")] = ""
-    user_temperature: Annotated[float, _option(USER_MODEL, "Of the user's answers.")] = 0.7
+    user_temperature: Annotated[
+        float, _option(USER_MODEL, "Of the user's answers.", callback=finite(0.0))
+    ] = 0.7
     cassette: Annotated[
         Path | None,
         _option(USER_MODEL, "Replay chats recorded in this file, and record the others."),
     ] = None
 
-    def tasks(self) -> Tasks:
-        """Which tasks are played."""
-        return Tasks(
-            domains=_names(self.domains),
-            split=self.split,
-            pool=self.pool,
-            only=_names(self.task_ids),
-        )
+    def tasks(self) -> tuple[Tasks, str | None]:
+        """Which tasks are played, and what must be said of their domains.
+
+        Raises:
+            ConfigError: there is no such agent or domain, or the agent does not play it.
+        """
+        asked = None if self.domains is None else listed(self.domains, "--domains")
+        domains, note = domains_to_play(self.agent, asked)
+        only = () if self.task_ids is None else listed(self.task_ids, "--task-ids")
+        return Tasks(domains=domains, split=self.split, pool=self.pool, only=only), note
 
     def setup(self) -> Setup:
         """How they are played. The tokens of agents that know them are kept.
@@ -94,15 +107,17 @@ class Play:
             ConfigError: an option has a value that is not allowed.
         """
         model = user_model = None
+        sampling = SamplingParams(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
         if self.agent in MODEL_AGENTS:
-            sampling = SamplingParams(
-                temperature=self.temperature,
-                top_p=self.top_p,
-                top_k=self.top_k,
-                max_new_tokens=self.max_new_tokens,
-                seed=self.seed,
-            )
-            urls = _names(self.sglang_url) or _names(self.base_url)
+            urls: tuple[str, ...] = (self.base_url,) if self.base_url else ()
+            if self.sglang_url is not None:
+                urls = listed(self.sglang_url, "--sglang-url")
             model = AgentModel(self.model, urls, self.prompt, self.thinking, sampling)
         elif self.model:
             raise ConfigError(
@@ -125,10 +140,6 @@ class Play:
             cassette=None if self.cassette is None else str(self.cassette),
             keep_tokens=True,
         )
-
-
-def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 Command = Callable[..., None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,6 +12,8 @@ import typer
 from rich.console import Console
 
 from agents.checkpoints import find_model
+from benchmarks.command import PLAIN, Command, end_with_faults, ending, finite
+from benchmarks.store import read_json
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal
@@ -50,7 +51,7 @@ def read_attempts(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     setup_file = file.with_suffix(".config.json")
     if not file.is_file() or not setup_file.is_file():
         raise DataError(f"there are no attempts at {path}: {file} and {setup_file.name} are needed")
-    setup = json.loads(setup_file.read_text(encoding="utf-8"))
+    setup = read_json(setup_file)
     source, data_dir = setup.get("source", "inspect-evals"), setup.get("data_dir")
     attempts = list[dict[str, Any]]()
     for number, attempt in Journal(file):
@@ -159,7 +160,7 @@ def make_maker(setup: Mapping[str, Any], tokenizer: str, prompt: str, context: i
     )
 
 
-@app.command()
+@app.command(cls=Command)
 @takes(Play)
 def main(
     play: Play,
@@ -175,13 +176,22 @@ def main(
         typer.Option(help="The model to be trained; by default the one that played."),
     ] = "",
     context: Annotated[int, typer.Option(help="Rows have fewer tokens than this.", min=16)] = 16384,
-    min_reward: Annotated[float, typer.Option(help="Official reward of what is kept.")] = 1.0,
+    min_reward: Annotated[
+        float, typer.Option(help="Official reward of what is kept.", callback=finite(0.0, 1.0))
+    ] = 1.0,
     best_partial: Annotated[
         float,
-        typer.Option(help="Of tasks without any, partial score of the best; above 1 for none."),
+        typer.Option(
+            help="Of tasks without any, partial score of the best; above 1 for none.",
+            callback=finite(0.0),
+        ),
     ] = 0.6,
     balance: Annotated[
-        float, typer.Option(help="Rows of a domain, relative to the smallest; 0 for no limit.")
+        float,
+        typer.Option(
+            help="Rows of a domain, relative to the smallest; 0 for no limit.",
+            callback=finite(0.0),
+        ),
     ] = 3.0,
 ) -> None:
     """Play training tasks several times, keep the best attempts, and make rows to train on of them.
@@ -191,7 +201,7 @@ def main(
     `python -m trainers.sft --data OUTPUT` trains on it.
     """
     console = Console()
-    with errors(console):
+    with errors(console), ending(console):
         rules = Rules(
             min_reward, best_partial if best_partial <= 1 else None, balance or None, play.seed
         )
@@ -211,7 +221,9 @@ def main(
         console.print(f"refused {count}: {reason}", highlight=False, soft_wrap=True)
     if card["note"]:
         console.print(card["note"])
-    console.print(f"Rows: {output / DATA}", highlight=False, soft_wrap=True)
+    console.print(f"Rows: {output / DATA}", **PLAIN)
+    if given is None:
+        end_with_faults(console, attempts)
 
 
 if __name__ == "__main__":

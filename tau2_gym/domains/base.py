@@ -17,7 +17,8 @@ SOURCES = {
     "inspect-evals": "tau2_gym.domains.inspect_evals",
     "tau2": "tau2_gym.domains.tau2_bench",
 }
-"""Modules with a function `load(domain, data_dir) -> Domain`."""
+"""Modules with functions `load(domain, data_dir) -> Domain` and `folder(domain, data_dir) ->
+DataFolder`, which finds its files without loading it."""
 
 
 class Domain:
@@ -168,12 +169,35 @@ def get_domain(
         ConfigError: unknown name or source, or the source is not installed.
         DataError: the data do not have the form they must have.
     """
+    return load_domain(*_key(name, source, data_dir))
+
+
+def check_split(
+    name: str,
+    split: str,
+    source: str = "inspect-evals",
+    data_dir: str | os.PathLike[str] | None = None,
+) -> None:
+    """See that a domain has a split, without loading the domain, which takes seconds.
+
+    Raises:
+        ConfigError, DataError: it has none of that name; or as `get_domain`.
+    """
+    key = _key(name, source, data_dir)
+    splits = {*importlib.import_module(SOURCES[source]).folder(name, key[2]).splits(), "full"}
+    if split not in splits:
+        raise one_of(f"split of {name}", split, splits)
+
+
+def _key(
+    name: str, source: str, data_dir: str | os.PathLike[str] | None
+) -> tuple[str, str, str | None]:
     if name not in DOMAINS:
         raise one_of("domain", name, DOMAINS)
     if source not in SOURCES:
         raise one_of("source", source, SOURCES)
     root = data_dir or os.environ.get("TAU2_DATA_DIR")
-    return load_domain(name, source, None if root is None else os.path.abspath(root))
+    return name, source, None if root is None else os.path.abspath(root)
 
 
 @cache

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from types import FunctionType
 from typing import Any, TypeVar
@@ -83,30 +84,38 @@ ADDED_EXAMPLE = re.compile(r" (?:For example|Example|JSON schema of \w+): ?\[.*"
 GENERIC = {"calculate", "transfer_to_human_agents"}
 
 
+def folder(name: str, data_dir: str | None) -> DataFolder:
+    """A domain's files. Found without importing the package, which takes seconds."""
+    spec = find_spec("inspect_evals")
+    assert spec is not None
+    assert spec.origin is not None
+    return DataFolder(name, Path(spec.origin).parent / "tau2" / "data" / "domains", data_dir)
+
+
 def load(name: str, data_dir: str | None) -> Domain:
     """Load a domain. See `tau2_gym.domains.base.get_domain`."""
     from inspect_evals.tau2 import utils
 
-    folder = DataFolder(name, Path(utils.TAU2_DATA_DIR) / "domains", data_dir)
-    tasks = TaskTable(name, folder.tasks())
+    files = folder(name, data_dir)
+    tasks = TaskTable(name, files.tasks())
     sides = {"airline": _airline, "retail": _retail, "telecom": _telecom, "mock": _mock}[name](
-        folder
+        files
     )
     guidelines = (
         utils.USER_SIMULATOR_GUIDELINES_WITH_TOOLS
         if sides.user is not None
         else utils.USER_SIMULATOR_GUIDELINES
     )
-    policy, policy_solo = _policies(name, folder)
+    policy, policy_solo = _policies(name, files)
     return Domain(
         name=name,
         source=f"inspect-evals {version('inspect-evals')}",
-        revision=folder.revision,
+        revision=files.revision,
         policy=policy,
         policy_solo=policy_solo,
         sides=sides,
         tasks=tasks,
-        splits=folder.splits(),
+        splits=files.splits(),
         user_guidelines=guidelines,
         agent_instruction=AGENT_INSTRUCTION,
         agent_instruction_source="tau2-gym",

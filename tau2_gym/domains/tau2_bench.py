@@ -56,35 +56,47 @@ USER = {
 }
 
 
-def load(name: str, data_dir: str | None) -> Domain:
-    """Load a domain. See `tau2_gym.domains.base.get_domain`.
+def folder(name: str, data_dir: str | None) -> DataFolder:
+    """A domain's files.
 
     Raises:
         ConfigError: tau2-bench's package is not installed.
     """
     try:
         root = Path(import_module("tau2.utils.utils").DATA_DIR)
+    except ImportError as error:
+        raise ConfigError(f"{HOW_TO_INSTALL} ({error})") from error
+    return DataFolder(name, root / "tau2" / "domains", data_dir)
+
+
+def load(name: str, data_dir: str | None) -> Domain:
+    """Load a domain. See `tau2_gym.domains.base.get_domain`.
+
+    Raises:
+        ConfigError: tau2-bench's package is not installed.
+    """
+    files = folder(name, data_dir)
+    try:
         instruction = import_module("tau2.agent.llm_agent").AGENT_INSTRUCTION
         guidelines = import_module("tau2.user.user_simulator").get_global_user_sim_guidelines
     except ImportError as error:
         raise ConfigError(f"{HOW_TO_INSTALL} ({error})") from error
-    folder = DataFolder(name, root / "tau2" / "domains", data_dir)
     sides = Sides(
-        _side(name, AGENT[name], folder),
-        _side(name, USER[name], folder) if name in USER else None,
+        _side(name, AGENT[name], files),
+        _side(name, USER[name], files) if name in USER else None,
         sync=_sync(name),
     )
-    tasks = TaskTable(name, folder.tasks())
-    policy, policy_solo = _policies(name, folder)
+    tasks = TaskTable(name, files.tasks())
+    policy, policy_solo = _policies(name, files)
     return Domain(
         name=name,
         source=f"tau2 {_version()}",
-        revision=folder.revision,
+        revision=files.revision,
         policy=policy,
         policy_solo=policy_solo,
         sides=sides,
         tasks=tasks,
-        splits=folder.splits(),
+        splits=files.splits(),
         user_guidelines=guidelines(use_tools=sides.user is not None),
         agent_instruction=instruction,
         agent_instruction_source="tau2",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import accumulate, combinations
+from math import comb
+from statistics import NormalDist, fmean, pstdev
 
 import pytest
 from hypothesis import given
@@ -58,6 +60,38 @@ def test_the_interval_covers_the_mean_of_a_known_distribution_about_95_times_in_
         assert found.high is not None
         covered += found.low <= 0.4 <= found.high
     assert 0.88 <= covered / 200 <= 1.0
+
+
+def test_the_ends_of_the_interval_are_the_percentiles_at_a_fortieth_from_either_end() -> None:
+    # The mean of n values drawn with replacement from n evenly spaced ones is normal, near enough.
+    count = 400
+    values = [index / (count - 1) for index in range(count)]
+    sigma = pstdev(values) / count**0.5
+    found = [estimate({"a": values}, seed=seed) for seed in range(40)]
+    low = fmean((item.low or 0.0) - 0.5 for item in found) / sigma
+    high = fmean((item.high or 0.0) - 0.5 for item in found) / sigma
+    assert low == pytest.approx(NormalDist().inv_cdf(0.025), abs=0.05)
+    assert high == pytest.approx(NormalDist().inv_cdf(0.975), abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("successes", "tasks"), [(1, 2), (3, 10), (5, 10), (2, 40), (20, 40), (37, 40)]
+)
+def test_the_interval_of_a_share_is_that_of_the_binomial_distribution(
+    successes: int, tasks: int
+) -> None:
+    share = successes / tasks
+    chances = [comb(tasks, n) * share**n * (1 - share) ** (tasks - n) for n in range(tasks + 1)]
+    sums = list(accumulate(chances))
+    found = estimate({"a": [1.0] * successes + [0.0] * (tasks - successes)})
+    for end, quantile in ((found.low, 0.025), (found.high, 0.975)):
+        # Within the error of 2000 draws: what a probability of ±0.01 makes of it.
+        around = [
+            next(n for n, total in enumerate(sums) if total >= min(chance, 1 - 1e-9)) / tasks
+            for chance in (max(quantile - 0.01, 0.0), quantile + 0.01)
+        ]
+        assert end is not None
+        assert around[0] - 1e-9 <= end <= around[1] + 1e-9
 
 
 def test_strata_are_resampled_apart() -> None:

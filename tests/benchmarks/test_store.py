@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.store import Store
+from agents.attempts import Record
+from benchmarks.store import Store, read_json, write_json
 from tau2_gym.errors import ConfigError, DataError
 
 SETUP = {"agent": "oracle", "seed": 0, "nested": {"a": (1, 2)}}
@@ -16,8 +18,8 @@ REVISIONS = {"retail": "abc"}
 
 
 def row(task_id: str, trial: int = 0, **changes: Any) -> dict[str, Any]:
-    base = {"domain": "retail", "task_id": task_id, "trial": trial, "revision": "abc"}
-    return {**base, "fault": None, "official_reward": 1.0, **changes}
+    record = Record("retail", task_id, trial, seed=0, revision="abc", official_reward=1.0)
+    return {**record.to_dict(), **changes}
 
 
 @pytest.fixture
@@ -67,6 +69,18 @@ def test_another_setup_is_refused_naming_what_differs(path: Path) -> None:
         Store(path, SETUP, REVISIONS)
 
 
+@pytest.mark.parametrize("change", [{"extra": 1}, {"seed": None}, {"agent": "noop", "seed": 2}])
+def test_an_option_that_only_one_setup_has_is_noticed(path: Path, change: dict[str, Any]) -> None:
+    both = (SETUP, {**SETUP, **change})
+    for number, (first, second) in enumerate((both, both[::-1])):
+        here = path.with_name(f"{number}.jsonl")
+        Store(here, first, REVISIONS).add(row("1"))
+        changed = ", ".join(f"{name}={first.get(name)!r}" for name in sorted(change))
+        with pytest.raises(ConfigError, match=re.escape(f"holds results with {changed}:")):
+            Store(here, second, REVISIONS)
+        assert Store(here, first, REVISIONS).records.keys() == {("retail", "1", 0)}
+
+
 def test_another_revision_is_refused(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
@@ -88,3 +102,56 @@ def test_a_file_of_something_else_is_refused(path: Path) -> None:
     path.with_suffix(".config.json").unlink()
     with pytest.raises(ConfigError, match="exists without"):
         Store(path, SETUP, REVISIONS)
+
+
+def without(name: str) -> str:
+    return json.dumps({key: value for key, value in row("1").items() if key != name})
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (without("official_reward"), "it has no official_reward"),
+        (without("reward"), "it has no reward"),
+        (without("fault"), "it has no fault"),
+        (without("messages"), "it has no messages"),
+        (json.dumps(row("1", official_reward="1.0")), "official_reward: Input should be a valid number"),
+        (json.dumps(row("1", usage={"cost": "much"})), "usage.cost: Input should be a valid number"),
+        (json.dumps(row("1", trial=None)), "trial: Input should be a valid integer"),
+        ("[1, 2]", "it is not a JSON object"),
+        ("null", "it is not a JSON object"),
+    ],
+)  # fmt: skip
+def test_a_row_that_is_no_result_is_named(path: Path, line: str, problem: str) -> None:
+    Store(path, SETUP, REVISIONS).add(row("0"))
+    with path.open("a") as file:
+        file.write(line + "\n")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=re.escape(f"{path}, line 2 is no result: {problem}")):
+        Store(path, SETUP, REVISIONS)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b'{"seed": NaN}', b"[" * 10**5])
+def test_a_broken_setup_is_one_sentence_and_nothing_is_lost(path: Path, content: bytes) -> None:
+    store = Store(path, SETUP, REVISIONS)
+    store.add(row("1"))
+    before = path.read_bytes()
+    store.setup_path.write_bytes(content)
+    with pytest.raises(
+        DataError, match=r"results\.config\.json (is not JSON|holds no JSON object)"
+    ):
+        Store(path, SETUP, REVISIONS)
+    assert path.read_bytes() == before
+    assert store.setup_path.read_bytes() == content
+
+
+def test_what_is_written_is_json_for_any_reader(path: Path) -> None:
+    store = Store(path, SETUP, REVISIONS)
+    store.add(row("1", messages=[{"arguments": {"amount": float("nan"), "most": [float("inf")]}}]))
+    write_json(store.summary_path, {"value": float("-inf"), "kept": 0.5})
+    assert "NaN" not in path.read_text()
+    assert Store(path, SETUP, REVISIONS).records["retail", "1", 0]["messages"] == [
+        {"arguments": {"amount": None, "most": [None]}}
+    ]
+    assert read_json(store.summary_path) == {"value": None, "kept": 0.5}
