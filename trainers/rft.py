@@ -18,7 +18,6 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal
 from trainers.collect import collect
-from trainers.command import errors
 from trainers.dataset import ATTEMPTS, DATA, write_rows
 from trainers.local.learner import load_tokenizer
 from trainers.play import Play, takes
@@ -176,9 +175,7 @@ def main(
         typer.Option(help="The model to be trained; by default the one that played."),
     ] = "",
     context: Annotated[int, typer.Option(help="Rows have fewer tokens than this.", min=16)] = 16384,
-    min_reward: Annotated[
-        float, typer.Option(help="Official reward of what is kept.", callback=finite(0.0, 1.0))
-    ] = 1.0,
+    min_reward: Annotated[float, typer.Option(help="Official reward of what is kept.")] = 1.0,
     best_partial: Annotated[
         float,
         typer.Option(
@@ -201,7 +198,7 @@ def main(
     `python -m trainers.sft --data OUTPUT` trains on it.
     """
     console = Console()
-    with errors(console), ending(console):
+    with ending(console):
         rules = Rules(
             min_reward, best_partial if best_partial <= 1 else None, balance or None, play.seed
         )

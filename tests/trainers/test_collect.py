@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from agents.attempts import attempt_seed
+from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import InfrastructureError
 from trainers.collect import app
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,6 +82,32 @@ def test_another_setup_is_not_mixed_in(tmp_path: Path) -> None:
     assert run(*options, "--seed", "1", "--fresh", "-o", str(tmp_path)).exit_code == 0
 
 
+def test_the_default_agent_plays_the_domain_it_knows(tmp_path: Path) -> None:
+    result = run("--num-samples", "1", "--max-steps", "1", "-o", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "Agent 'workflow' plays telecom only." in result.output
+    assert {row["domain"] for row in rows(tmp_path)} == {"telecom"}
+    assert len(rows(tmp_path)) == len(TASKS)
+
+
+def test_faults_left_are_said_and_the_command_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> None:
+        raise InfrastructureError("the server is gone")
+
+    options = ["--task-ids", TASKS[0], "--num-samples", "1", "--fresh", "-o", str(tmp_path)]
+    with monkeypatch.context() as patched:
+        patched.setattr(Player, "_play", broken)
+        result = run(*options)
+    assert result.exit_code == 3
+    assert "1 of 1 attempts have no result (1 infrastructure" in " ".join(result.output.split())
+    command = shlex.split(result.output.strip().splitlines()[-1])
+    assert command[:3] == ["python", "-m", "trainers.collect"]
+    assert command[3:] == [option for option in options if option != "--fresh"]
+    assert run(*command[3:]).exit_code == 0
+
+
 def test_the_pool_is_announced(tmp_path: Path) -> None:
     domain = get_domain("telecom")
     base = set(domain.task_ids("base"))
@@ -94,13 +123,19 @@ def test_the_pool_is_announced(tmp_path: Path) -> None:
     ("options", "sentence"),
     [
         (["--split", "test"], "split 'test' holds test tasks"),
-        (["--domains", "retail", "--task-ids", "5"], "task '5' of retail must not be trained on"),
+        (
+            ["--agent", "oracle", "--domains", "retail", "--task-ids", "5"],
+            "task '5' of retail must not be trained on",
+        ),
         (["--agent", "nobody"], "unknown agent 'nobody'"),
         (["--model", "some/model"], "agent 'workflow' takes no --model"),
         (["--agent", "sglang"], "agent 'sglang' needs a model"),
         (["--user", "litellm"], "needs its name: give it with --user-model"),
         (["--agent", "sglang", "--temperature", "-1"], "temperature must be at least 0"),
-        (["--domains", "airline", "--pool"], "no task of airline lies outside base"),
+        (
+            ["--agent", "oracle", "--domains", "airline", "--pool"],
+            "no task of airline lies outside base",
+        ),
     ],
 )
 def test_wrong_options_end_with_one_sentence(
