@@ -7,7 +7,7 @@ Two kinds of recording, both JSON lines, gzipped or not:
   communicate_checks`; null where it computed nothing).
 - *episodes*: a game played by scripts (`agent_script, user_script, max_steps, max_errors,
   validate_communication`) and how it went (`messages, roles, termination_reason, step_count,
-  num_errors, agent_used, user_used, reward`).
+  num_errors, agent_used, user_used, reward`); `solo` and `agent_stop` where they are true.
 """
 
 from __future__ import annotations
@@ -111,6 +111,8 @@ def play(row: dict[str, Any], domain: Domain, task: Task) -> tuple[Episode, dict
         max_steps=row["max_steps"],
         max_errors=row["max_errors"],
         validate_communication=row["validate_communication"],
+        solo=row.get("solo", False),
+        agent_stop=row.get("agent_stop", False),
     )
     used = {"assistant": 0, "user": 0}
     while episode.turn is not None:

@@ -4,7 +4,7 @@ Accepted: plain text; one or several `<tool_call>{…}</tool_call>` blocks (Herm
 with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a list of such; a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
 merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
-a call of `INVALID_CALL`, whose result tells the agent what was wrong.
+a call of `INVALID_CALL`, whose result tells the agent what was wrong. Calls beside it are made.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tau2_gym.episode import INVALID_CALL
@@ -21,6 +21,7 @@ from tau2_gym.types import Message, ToolCall
 from tau2_gym.users.base import STOP
 
 Action = str | Mapping[str, Any]
+Call = tuple[str, dict[str, Any]]
 
 BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -32,13 +33,28 @@ EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 DONE, RESPOND = "done", "respond"
 """Pseudo-tools of agents that may end the episode: stop it, and say something."""
 
+DONE_SCHEMA = {
+    "type": "function",
+    "function": {
+        "name": DONE,
+        "description": "Call this function when you are done with the task.",
+        "parameters": {"properties": {}, "title": "parameters", "type": "object"},
+    },
+}
+"""The tool by which a solo agent ends the episode, as tau2-bench presents it."""
+
 
 class MalformedAction(ValueError):
     """The action is meant as a tool call and cannot be read as one. The text says why."""
 
 
 def parse_action(
-    action: Action, tools: Collection[str], turn: int = 0, *, agent_stop: bool = False
+    action: Action,
+    tools: Collection[str],
+    turn: int = 0,
+    *,
+    agent_stop: bool = False,
+    solo: bool = False,
 ) -> Message:
     """The agent's message that an action stands for. Never raises on bad content.
 
@@ -47,15 +63,16 @@ def parse_action(
         tools: names that count as tools in the form `f(key=value)`.
         turn: number of the agent's turn, from which call ids are made: `call_<turn>_<index>`.
         agent_stop: understand the pseudo-tools `done()` and `respond(content=…)`.
+        solo: understand `done()`.
 
     Raises:
         TypeError: the action is neither a string nor a mapping.
         ConfigError: the mapping is a message of another role.
     """
+    pseudo = (DONE, RESPOND) if agent_stop else (DONE,) if solo else ()
     try:
         if isinstance(action, str):
-            names = [*tools, DONE, RESPOND] if agent_stop else tools
-            message = _from_text(action, names, turn)
+            message = _from_text(action, [*tools, *pseudo] if pseudo else tools, turn)
         elif isinstance(action, Mapping):
             message = _from_chat(action, tools, turn)
         else:
@@ -65,11 +82,8 @@ def parse_action(
         if not (message.has_text or message.is_tool_call):
             raise MalformedAction("the message is empty")
     except MalformedAction as error:
-        raw = action if isinstance(action, str) else _shown(action)
-        reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
-        call = ToolCall(INVALID_CALL, {"text": raw, "reason": reason}, f"call_{turn}_0")
-        return Message("assistant", tool_calls=(call,))
-    return _without_pseudo_tools(message) if agent_stop else message
+        return _message(None, [_unreadable(action, error)], turn)
+    return _without_pseudo_tools(message, pseudo) if pseudo else message
 
 
 def is_empty(action: Action) -> bool:
@@ -104,7 +118,7 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     if match is not None and match[1] in tools:
         return _message(None, [(match[1], _keywords(stripped))], turn)
     if "<tool_call>" in stripped:
-        calls = [_load_call(body) for body in BLOCK.findall(stripped)]
+        calls = _each(BLOCK.findall(stripped), _load_call)
         around = BLOCK.sub("", stripped).strip()
         return _message(around or None, calls, turn)
     if stripped.startswith("</tool_call>") or stripped.endswith("</tool_call>"):
@@ -116,7 +130,30 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     return Message("assistant", spoken if spoken == text else stripped)
 
 
-def _message(content: str | None, calls: list[tuple[str, dict[str, Any]]], turn: int) -> Message:
+def _each(items: Sequence[Any], read: Callable[[Any], Call]) -> list[Call]:
+    """Read the calls of a message, each by itself.
+
+    Raises:
+        MalformedAction: there is only one, and it cannot be read.
+    """
+    calls = []
+    for item in items:
+        try:
+            calls.append(read(item))
+        except MalformedAction as error:
+            if len(items) == 1:
+                raise
+            calls.append(_unreadable(item, error))
+    return calls
+
+
+def _unreadable(raw: Any, error: MalformedAction) -> Call:
+    """The call that stands for what cannot be read as one."""
+    reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
+    return INVALID_CALL, {"text": raw if isinstance(raw, str) else _shown(raw), "reason": reason}
+
+
+def _message(content: str | None, calls: list[Call], turn: int) -> Message:
     return Message(
         "assistant",
         content,
@@ -127,7 +164,7 @@ def _message(content: str | None, calls: list[tuple[str, dict[str, Any]]], turn:
     )
 
 
-def _load_call(text: str) -> tuple[str, dict[str, Any]]:
+def _load_call(text: str) -> Call:
     try:
         data = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -135,7 +172,7 @@ def _load_call(text: str) -> tuple[str, dict[str, Any]]:
     return _call(data)
 
 
-def _call(data: Any) -> tuple[str, dict[str, Any]]:
+def _call(data: Any) -> Call:
     """Name and arguments of one call. Whatever else the JSON holds, a requestor say, is ignored."""
     if not isinstance(data, Mapping):
         raise MalformedAction("a tool call must be a JSON object")
@@ -182,7 +219,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     raise MalformedAction("the arguments hold something that is not JSON")
 
 
-def _shown(action: Mapping[str, Any]) -> str:
+def _shown(action: Any) -> str:
     try:
         return json.dumps(action, default=str)
     except (TypeError, ValueError, RecursionError):
@@ -197,7 +234,7 @@ def _looks_like_call(data: Any) -> bool:
     return "name" in data and "arguments" in data
 
 
-def _bare_calls(text: str) -> list[tuple[str, dict[str, Any]]] | None:
+def _bare_calls(text: str) -> list[Call] | None:
     """The calls of a text that is JSON and looks like calls; None if it is just text."""
     try:
         data = json.loads(text)
@@ -208,12 +245,13 @@ def _bare_calls(text: str) -> list[tuple[str, dict[str, Any]]] | None:
     if _looks_like_call(data):
         return [_call(data)]
     if isinstance(data, list) and data and all(_looks_like_call(item) for item in data):
-        return [_call(item) for item in data]
+        return _each(data, _call)
     return None
 
 
 def _keywords(text: str) -> dict[str, Any]:
-    """The keyword arguments of `f(key=value)`, values being Python literals or JSON's."""
+    """The keyword arguments of `f(key=value)`, values being Python literals or JSON's. A name that
+    is neither stands for itself, a text that was not quoted."""
     try:
         node = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -228,17 +266,13 @@ JSON_NAMES = {"true": True, "false": False, "null": None}
 
 
 def _literal(node: ast.expr) -> Any:
-    if isinstance(node, ast.Name) and node.id in JSON_NAMES:
-        return JSON_NAMES[node.id]
+    if isinstance(node, ast.Name):
+        return JSON_NAMES.get(node.id, node.id)
     if isinstance(node, ast.List | ast.Tuple):
         return [_literal(item) for item in node.elts]
-    if isinstance(node, ast.Dict) and all(
-        isinstance(key, ast.Constant) and isinstance(key.value, str) for key in node.keys
-    ):
-        return {
-            key.value: _literal(value)  # type: ignore[union-attr]
-            for key, value in zip(node.keys, node.values, strict=True)
-        }
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        keys = [_literal(key) for key in node.keys if key is not None]
+        return dict(zip(keys, map(_literal, node.values), strict=True))
     try:
         value = ast.literal_eval(node)
     except (ValueError, TypeError, RecursionError, MemoryError) as error:
@@ -264,8 +298,8 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
         raise MalformedAction("tool_calls must be a list")
     if not calls and content:
         return _from_text(content, tools, turn)
-    parsed = _message(content, [_call(call) for call in calls], turn)
-    ids = [call.get("id") for call in calls]
+    parsed = _message(content, _each(calls, _call), turn)
+    ids = [call.get("id") if isinstance(call, Mapping) else None for call in calls]
     return Message(
         "assistant",
         parsed.content,
@@ -278,13 +312,13 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
     )
 
 
-def _without_pseudo_tools(message: Message) -> Message:
+def _without_pseudo_tools(message: Message, pseudo: Collection[str]) -> Message:
     """`done` becomes the stop token and `respond` plain text; other calls beside them are dropped,
     since the episode ends or the user is spoken to."""
     for call in message.tool_calls:
         if call.name == DONE:
             return Message("assistant", STOP)
-        if call.name == RESPOND and isinstance(call.arguments.get("content"), str):
+        if call.name == RESPOND in pseudo and isinstance(call.arguments.get("content"), str):
             text = call.arguments["content"]
             if text.strip():
                 return Message("assistant", text)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any
 
 from tau2_gym.domains.base import Domain
@@ -35,6 +36,8 @@ class Episode:
         max_steps: the episode ends when this many steps were made and nobody waits for the
             environment. The limit overrides a stop made on the same step.
         max_errors: likewise for failed tool calls, the agent's and the user's together.
+        max_calls: this many calls of a message are run, the agent's or the user's. One failed call
+            stands for all the others, and its result says so.
         solo: no user: the agent has both sides' tools and may only call tools.
         validate_communication: an empty message, or one with both text and tool calls, ends the
             episode as its sender's error.
@@ -61,14 +64,12 @@ class Episode:
         *,
         max_steps: int = 100,
         max_errors: int = 10,
+        max_calls: int = 20,
         solo: bool = False,
         validate_communication: bool = False,
         agent_stop: bool = False,
     ) -> None:
-        if max_steps < 1 or max_errors < 1:
-            raise ConfigError(
-                f"max_steps and max_errors must be at least 1, not {max_steps} and {max_errors}"
-            )
+        check_limits(max_steps, max_errors, max_calls)
         if solo and domain.policy_solo is None:
             raise ConfigError(f"{domain.name} has no solo mode; telecom and mock have one")
         if solo and task.ticket is None:
@@ -77,6 +78,7 @@ class Episode:
         self.task = task
         self.max_steps = max_steps
         self.max_errors = max_errors
+        self.max_calls = max_calls
         self.solo = solo
         self.validate_communication = validate_communication
         self.agent_stop = agent_stop
@@ -110,7 +112,11 @@ class Episode:
                     f"the message history of task {self.task.id!r} ends in a call without a result"
                 )
             else:
-                self.turn = Role.USER if last.role == "assistant" else Role.AGENT
+                sender = Role.AGENT if last.role == "assistant" else Role.USER
+                self.turn = Role.USER if sender is Role.AGENT else Role.AGENT
+                self.termination = self._verdict(last, sender)
+                if self.termination is not None:
+                    self.turn = None
 
     def fork(self) -> Episode:
         """An independent copy that continues from here."""
@@ -133,7 +139,8 @@ class Episode:
             message: from the party whose turn it is.
 
         Returns:
-            What was added to `messages`: the message itself and the results of its calls.
+            What was added to `messages`: the message itself, with at most `max_calls` calls and one
+            more, and the results of its calls.
 
         Raises:
             RuntimeError: the episode has ended, or it is not this party's turn.
@@ -144,6 +151,7 @@ class Episode:
             raise RuntimeError(f"{message.role} may not act: it is the turn of {self.turn}")
         if not (message.has_text or message.is_tool_call or self.validate_communication):
             raise ValueError(f"the {sender}'s message is empty")
+        message = self._capped(message)
         # In solo mode the first message is part of the start, not a step.
         opening = self.solo and not self.messages
         added = [self._append(message)]
@@ -202,6 +210,18 @@ class Episode:
             self.chat.append(chat)
         return message
 
+    def _capped(self, message: Message) -> Message:
+        """The message with as many calls as are run, and one that stands for the rest."""
+        calls, most = message.tool_calls, self.max_calls
+        if len(calls) <= most:
+            return message
+        reason = (
+            f"{len(calls) - most} of the {len(calls)} tool calls were not run: "
+            f"a message may make at most {most}"
+        )
+        rest = replace(calls[most], name=INVALID_CALL, arguments={"reason": reason})
+        return replace(message, tool_calls=(*calls[:most], rest))
+
     def _verdict(self, message: Message, sender: Role) -> Termination | None:
         """How the message itself ends the episode, if it does."""
         text = message.content or ""
@@ -239,6 +259,20 @@ class Episode:
             self.termination = Termination.MAX_STEPS
         if self.num_errors >= self.max_errors:
             self.termination = Termination.TOO_MANY_ERRORS
+
+
+def check_limits(max_steps: int, max_errors: int, max_calls: int) -> None:
+    """See that the limits on an episode are positive.
+
+    Raises:
+        ConfigError: one is not.
+    """
+    if max_steps < 1 or max_errors < 1:
+        raise ConfigError(
+            f"max_steps and max_errors must be at least 1, not {max_steps} and {max_errors}"
+        )
+    if max_calls < 1:
+        raise ConfigError(f"max_calls must be at least 1, not {max_calls}")
 
 
 def chat_message(message: Message) -> dict[str, Any] | None:

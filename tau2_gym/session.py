@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from tau2_gym.actions import Action, is_empty, parse_action
+from tau2_gym.actions import DONE_SCHEMA, Action, is_empty, parse_action
 from tau2_gym.domains.base import Domain
 from tau2_gym.episode import Episode
 from tau2_gym.grading import Grader, official_reward
@@ -29,6 +29,7 @@ class Rules:
 
     max_steps: int = 100
     max_errors: int = 10
+    max_calls: int = 20
     validate_communication: bool = False
     solo: bool = False
     agent_stop: bool = False
@@ -76,6 +77,7 @@ class Session:
             task,
             max_steps=rules.max_steps,
             max_errors=rules.max_errors,
+            max_calls=rules.max_calls,
             solo=rules.solo,
             validate_communication=rules.validate_communication,
             agent_stop=rules.agent_stop,
@@ -98,6 +100,8 @@ class Session:
         self._callable = tools
         shown = tools if rules.solo else domain.agent_tools
         self._tools = [tool.schema for tool in shown.values()]
+        if rules.solo:
+            self._tools.append(DONE_SCHEMA)
 
     def fork(self) -> Session:
         """An independent copy that goes on from here."""
@@ -134,7 +138,7 @@ class Session:
         self.episode.act(message)
 
     def agent_acts(self, action: Action) -> Message:
-        """Deliver the agent's action, and return the message it was read as.
+        """Deliver the agent's action, and return the message as it was delivered.
 
         Raises:
             RuntimeError: it is not the agent's turn.
@@ -144,7 +148,9 @@ class Session:
         if not self.awaits_agent:
             raise RuntimeError(f"the agent may not act: it is the turn of {self.turn}")
         rules, version = self.rules, self.episode.world.version
-        message = parse_action(action, self._callable, self.turns, agent_stop=rules.agent_stop)
+        message = parse_action(
+            action, self._callable, self.turns, agent_stop=rules.agent_stop, solo=rules.solo
+        )
         if rules.validate_communication and is_empty(action):
             message = Message("assistant", "")
         if self.episode.done:
@@ -152,6 +158,7 @@ class Session:
         else:
             text = action if isinstance(action, str) else message.content or ""
             added = self.episode.act(message)
+            message = added[0]
             self._turn = self._reader.read(added, self.episode, version, text)
         self.turns += 1
         return message

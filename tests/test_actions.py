@@ -112,7 +112,6 @@ def test_text_that_looks_odd_is_said_as_it_is(action: str) -> None:
         '<tool_call>{"name": "get_user", "arguments": "id"}</tool_call>',
         '<tool_call>{"name": "get_user", "arguments": 3}</tool_call>',
         '<tool_call>{"name": "get_user", "arguments": false}</tool_call>',
-        f"<tool_call>{json.dumps(GET)}</tool_call><tool_call>oh",
         f"One moment.\n<tool_call>{json.dumps(GET)[:-1]}</tool_call>",
         f"{json.dumps(GET)}</tool_call>",
         "</tool_call>",
@@ -121,7 +120,6 @@ def test_text_that_looks_odd_is_said_as_it_is(action: str) -> None:
         '{"name": "get_user", "arguments": {"id": "u1"}',
         '{"name": "get_user", "arguments": 5}',
         "get_user('u1')",
-        "get_user(id=u1)",
         "get_user(id='u1'",
         "get_user(id='u1'))",
         "get_user(**{'id': 'u1'})",
@@ -131,6 +129,11 @@ def test_text_that_looks_odd_is_said_as_it_is(action: str) -> None:
         "get_user(id=b'u1')",
         "get_user(id={1, 2})",
         "get_user(id={1: 2})",
+        "get_user(id={true: 2})",
+        "get_user(id={**{'a': 1}})",
+        "get_user(id=u-1)",
+        "get_user(id=u.id)",
+        "get_user(u1)",
         "get_user(id=1j)",
         "get_user(id=...)",
         "get_user(id='a' * 10 ** 10)",
@@ -205,6 +208,11 @@ def test_nesting_beyond_what_a_database_holds_is_malformed(depth: int) -> None:
         ("('a', 'b')", ["a", "b"]),
         ("{'a': {'b': [1, false]}}", {"a": {"b": [1, False]}}),
         ("[{'x': 'y'}]", [{"x": "y"}]),
+        # What is not quoted is text, as tau2-bench reads it.
+        ("L1", "L1"),
+        ("[L1, 'L2']", ["L1", "L2"]),
+        ("{a: b}", {"a": "b"}),
+        ("True_", "True_"),
     ],
 )
 def test_arguments_of_a_function_call_are_pythons_or_jsons_literals(
@@ -229,6 +237,46 @@ def test_several_calls_are_numbered_within_the_turn() -> None:
     )
     for action in (blocks, json.dumps([GET, other]), {"tool_calls": [GET, other]}):
         assert parse_action(action, TOOLS, turn=4).tool_calls == expected
+
+
+BROKEN = [
+    {"name": "get_user", "arguments": [1]},
+    {"name": 3, "arguments": {}},
+    {"name": "get_user", "arguments": "{"},
+    {"name": "get_user", "arguments": {"id": "\ud800"}},
+]
+
+
+@pytest.mark.parametrize("form", ["blocks", "bare", "openai", "openai content"])
+@pytest.mark.parametrize("pattern", ["xo", "ox", "oxo", "xox", "xx", "oxxo"])
+def test_a_broken_call_takes_none_beside_it_along(form: str, pattern: str) -> None:
+    items = [GET if sign == "o" else BROKEN[at % len(BROKEN)] for at, sign in enumerate(pattern)]
+    blocks = "Well. " + "".join(f"<tool_call>{json.dumps(item)}</tool_call>" for item in items)
+    action: Any = {
+        "blocks": blocks,
+        "bare": json.dumps(items),
+        "openai": {"tool_calls": items},
+        "openai content": {"role": "assistant", "content": blocks},
+    }[form]
+    message = parse_action(action, TOOLS, turn=5)
+    assert message.content == ("Well." if "block" in form or "content" in form else None)
+    assert [call.id for call in message.tool_calls] == [f"call_5_{i}" for i in range(len(items))]
+    for item, call in zip(items, message.tool_calls, strict=True):
+        if item is GET:
+            assert (call.name, call.arguments) == ("get_user", GET["arguments"])
+        else:
+            assert call.name == INVALID_CALL
+            assert call.arguments["reason"].startswith("unreadable action: ")
+            assert json.loads(call.arguments["text"]) == item
+
+
+def test_what_is_not_even_an_object_takes_none_along_either() -> None:
+    for action in (
+        {"tool_calls": [GET, None, "get_user"]},
+        f"<tool_call>{json.dumps(GET)}</tool_call><tool_call>oh</tool_call><tool_call>3",
+    ):
+        names = [call.name for call in parse_action(action, TOOLS).tool_calls]
+        assert names == ["get_user", INVALID_CALL, INVALID_CALL]
 
 
 def test_ids_of_openai_calls_are_kept_where_given() -> None:
@@ -281,6 +329,24 @@ class TestPseudoTools:
     def test_done_stops_only_where_the_agent_may_stop(self, action: Any) -> None:
         assert parse_action(action, TOOLS, agent_stop=True) == said(STOP)
         assert parse_action(action, TOOLS).tool_calls[0].name == "done"
+
+    @pytest.mark.parametrize(
+        "action",
+        [
+            "done()",
+            '<tool_call>{"name": "done", "arguments": {}}</tool_call>',
+            '{"name": "done", "arguments": {}}',
+            {"tool_calls": [GET, {"name": "done", "arguments": {}}]},
+        ],
+    )
+    def test_done_stops_a_solo_agent_which_has_nobody_to_respond_to(self, action: Any) -> None:
+        assert parse_action(action, TOOLS, solo=True) == said(STOP)
+        respond = "respond(content='Hello')"
+        assert parse_action(respond, TOOLS, solo=True) == said(respond)
+        call = {"name": "respond", "arguments": {"content": "Hello"}}
+        assert (
+            parse_action({"tool_calls": [call]}, TOOLS, solo=True).tool_calls[0].name == "respond"
+        )
 
     def test_as_functions_they_exist_only_where_the_agent_may_stop(self) -> None:
         respond = "respond(content='Hello')"

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import Domain, get_domain
-from tau2_gym.episode import GREETING, Episode, chat_message
+from tau2_gym.episode import GREETING, INVALID_CALL, Episode, chat_message
 from tau2_gym.errors import ConfigError
 from tau2_gym.types import (
     EnvFunction,
@@ -20,7 +20,7 @@ from tau2_gym.types import (
     ToolCall,
 )
 from tau2_gym.users.base import OUT_OF_SCOPE, STOP, STOP_TOKENS, TRANSFER
-from tests.helpers import agent_call, some, user_call
+from tests.helpers import agent_call, block, make, some, user_call
 
 HELLO = Message("user", "Hello")
 ASK = Message("assistant", "What for?")
@@ -133,7 +133,7 @@ class TestMisuse:
             episode.act(Message("user", content))
         assert (len(episode.messages), episode.steps, episode.state_key) == before
 
-    @pytest.mark.parametrize("limit", ["max_steps", "max_errors"])
+    @pytest.mark.parametrize("limit", ["max_steps", "max_errors", "max_calls"])
     def test_limits_must_be_positive(self, limit: str) -> None:
         with pytest.raises(ConfigError, match="must be at least 1"):
             start(**{limit: 0})
@@ -364,10 +364,84 @@ class TestHistory:
     ) -> None:
         assert Episode(get_domain("mock"), with_history(*messages)).turn is turn
 
+    @pytest.mark.parametrize(
+        ("last", "rules", "end"),
+        [
+            (Message("user", STOP), {}, Termination.USER_STOP),
+            (Message("assistant", STOP), {}, None),
+            (Message("assistant", STOP), {"agent_stop": True}, Termination.AGENT_STOP),
+            (Message("user", " "), {"validate_communication": True}, Termination.USER_ERROR),
+            (HELLO, {"validate_communication": True}, None),
+        ],
+    )
+    def test_a_history_may_be_a_whole_episode(
+        self, last: Message, rules: dict[str, bool], end: Termination | None
+    ) -> None:
+        episode = Episode(get_domain("mock"), with_history(last), **rules)
+        assert episode.termination is end
+        assert (episode.turn is None) is (end is not None)
+
     def test_a_history_that_ends_in_a_call_cannot_be_played(self) -> None:
         task = with_history(HELLO, agent_call("get_users"))
         with pytest.raises(ConfigError, match="ends in a call without a result"):
             Episode(get_domain("mock"), task)
+
+
+class TestCallsOfOneMessage:
+    @pytest.mark.parametrize("side", ["assistant", "user"])
+    @pytest.mark.parametrize(("calls", "most"), [(20, 20), (21, 20), (500, 20), (3, 1), (2, 2)])
+    def test_so_many_are_run_and_one_stands_for_the_rest(
+        self, side: Literal["assistant", "user"], calls: int, most: int
+    ) -> None:
+        options = {} if most == 20 else {"max_calls": most}
+        episode = start("telecom", **options)
+        tool = "toggle_airplane_mode"
+        if side == "assistant":
+            episode.act(HELLO)
+            tool = "get_customer_by_id"
+        message = Message(
+            side,
+            tool_calls=tuple(
+                ToolCall(
+                    tool, {"customer_id": "C1001"} if side == "assistant" else {}, f"c{i}", side
+                )
+                for i in range(calls)
+            ),
+        )
+        version = episode.world.version
+        said, *results = episode.act(message)
+        assert said.tool_calls[:most] == message.tool_calls[:most]
+        assert [result.call_id for result in results] == [call.id for call in said.tool_calls]
+        assert {result.requestor for result in results} == {side}
+        assert not any(result.error for result in results[:most])
+        if side == "user":
+            assert episode.world.version - version == min(calls, most)
+        if calls <= most:
+            assert len(results) == calls
+            assert episode.num_errors == episode.malformed == 0
+        else:
+            rest, told = said.tool_calls[most], results[most]
+            assert len(results) == most + 1
+            assert (rest.name, rest.id, rest.requestor) == (INVALID_CALL, f"c{most}", side)
+            assert told.error
+            assert told.content == (
+                f"Error: {calls - most} of the {calls} tool calls were not run: "
+                f"a message may make at most {most}"
+            )
+            assert episode.num_errors == 1
+            assert episode.malformed == (side == "assistant")
+
+    def test_an_environment_has_the_limit_and_says_what_was_done(self) -> None:
+        env = make("mock", max_calls=2)
+        env.reset(options={"task_id": "create_task_1"})
+        observation, *_, info = env.step(block("get_users") * 5)
+        assert "3 of the 5 tool calls were not run" in observation
+        made = info["messages"][-4]["tool_calls"]
+        assert [call["function"]["name"] for call in made] == ["get_users"] * 2 + [INVALID_CALL]
+        assert [message["tool_call_id"] for message in info["messages"][-3:]] == [
+            call["id"] for call in made
+        ]
+        assert (info["num_errors"], info["malformed"]) == (1, 1)
 
 
 class TestSolo:

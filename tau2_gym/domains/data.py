@@ -25,6 +25,10 @@ class DataFolder:
         data_dir: another root; else the environment variable `TAU2_DATA_DIR`; else `packaged`.
             tau2-bench's layout (`tau2/domains/<domain>`) and shorter ones are recognised.
 
+    Attributes:
+        path: where it is.
+        packaged: whether the files are those that came with the source.
+
     Raises:
         DataError: the folder has no tasks for this domain.
     """
@@ -32,6 +36,7 @@ class DataFolder:
     def __init__(self, domain: str, packaged: Path, data_dir: str | Path | None = None) -> None:
         self.domain = domain
         root = data_dir or os.environ.get("TAU2_DATA_DIR")
+        self.packaged = root is None
         if root is None:
             self.path = packaged / domain
         else:
@@ -43,7 +48,7 @@ class DataFolder:
                 places = ", ".join(str(path) for path in candidates)
                 raise DataError(f"no tasks.json for domain {domain!r} in {places}")
             self.path = found[0]
-        self._digest = hashlib.sha256()
+        self._counted: dict[str, Any] = {}
 
     @staticmethod
     def _find(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
@@ -76,7 +81,7 @@ class DataFolder:
         except (ValueError, OSError) as error:
             raise DataError(f"{path} cannot be read: {error}") from error
         if revision:
-            self._digest.update(stem.encode() + raw)
+            self._counted[stem] = content
         return content
 
     def text(self, stem: str) -> str:
@@ -92,17 +97,21 @@ class DataFolder:
 
     @property
     def revision(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of the files read with `revision=True`."""
-        return self._digest.hexdigest()[:12]
+        """Twelve hexadecimal digits of the SHA-256 of what the files read with `revision=True` say:
+        of their contents as JSON with sorted keys. Where they come from, the order of reading them,
+        their format, white space and the order of keys in them make no difference."""
+        contents = json.dumps(self._counted, sort_keys=True, separators=(",", ":"), default=str)
+        return hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
     def tasks(self) -> list[dict[str, Any]]:
         """The domain's task file, as a list of JSON objects."""
-        content = self.data("tasks", revision=True)
+        content = self.data("tasks")
         rows = content["tasks"] if isinstance(content, dict) and "tasks" in content else content
         if not isinstance(rows, list) or not all(
             isinstance(row, dict) and "id" in row for row in rows
         ):
             raise DataError(f"the tasks of {self.domain!r} in {self.path} are not a list of tasks")
+        self._counted["tasks"] = rows
         return rows
 
     def splits(self) -> dict[str, list[str]]:

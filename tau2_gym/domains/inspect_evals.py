@@ -81,6 +81,9 @@ WRITES = {
 ADDED_EXAMPLE = re.compile(r" (?:For example|Example|JSON schema of \w+): ?\[.*", re.DOTALL)
 """What the package adds to the descriptions of some airline parameters; tau2-bench does not."""
 
+TRUE_TO_THE_BYTE = {("retail", "policy"), ("mock", "policy_solo")}
+"""The package's texts that are tau2-bench's to the last newline."""
+
 GENERIC = {"calculate", "transfer_to_human_agents"}
 
 
@@ -116,7 +119,8 @@ def load(name: str, data_dir: str | None) -> Domain:
         sides=sides,
         tasks=tasks,
         splits=files.splits(),
-        user_guidelines=guidelines,
+        # The package has an empty line there, tau2-bench has none.
+        user_guidelines=guidelines.replace("\n\nRemember:", "\nRemember:"),
         agent_instruction=AGENT_INSTRUCTION,
         agent_instruction_source="tau2-gym",
         key=(name, "inspect-evals", data_dir),
@@ -126,15 +130,21 @@ def load(name: str, data_dir: str | None) -> Domain:
 def _policies(name: str, folder: DataFolder) -> tuple[str, str | None]:
     if name == "telecom":
         main, solo, manual = (
-            folder.text(stem).rstrip("\n")
+            _text(folder, stem)
             for stem in ("main_policy", "main_policy_solo", "tech_support_manual")
         )
         return laid_out(main, manual), laid_out(solo, manual)
-    if name == "mock":
-        return folder.text("policy"), folder.text("policy_solo")
-    policy = folder.text("policy")
-    # The package ends every text file with a newline; tau2-bench's airline policy has none.
-    return (policy.rstrip("\n") if name == "airline" else policy), None
+    policy = _text(folder, "policy")
+    return policy, _text(folder, "policy_solo") if name == "mock" else None
+
+
+def _text(folder: DataFolder, stem: str) -> str:
+    """A text with tau2-bench's white space: the package ends all its files with a newline, and drops
+    a space at the end of a line."""
+    text = folder.text(stem)
+    if folder.packaged and (folder.domain, stem) not in TRUE_TO_THE_BYTE:
+        text = text.removesuffix("\n").replace("can create tasks\n", "can create tasks \n")
+    return text
 
 
 def _database(model: type[Model], folder: DataFolder, stem: str) -> Model:
@@ -211,7 +221,7 @@ def _airline(folder: DataFolder) -> Sides:
         extra={"calculate": calculate, "transfer_to_human_agents": transfer_to_human_agents},
         wrap=_json_as_tau2,
     )
-    specs = _specs(toolkit, _published(all_airline_tools), "airline")
+    specs = _specs(toolkit, _published(all_airline_tools[::-1]), "airline")
     for spec in specs.values():
         for parameter in spec.parameters["properties"].values():
             parameter["description"] = ADDED_EXAMPLE.sub("", parameter["description"])
@@ -252,7 +262,11 @@ def _retail(folder: DataFolder) -> Sides:
         },
         wrap=_json_as_tau2,
     )
-    documented = _published(all_retail_tools) | {"get_item_details": get_item_details}
+    documented: dict[str, Callable[..., Any]] = {}
+    for name, tool in _published(all_retail_tools).items():
+        documented[name] = tool
+        if name == "get_product_details":  # which it follows in tau2-bench
+            documented["get_item_details"] = get_item_details
     specs = _specs(toolkit, documented, "retail")
     return Sides(Side(toolkit, specs, BaseDatabase(_database(RetailDB, folder, "db"))))
 

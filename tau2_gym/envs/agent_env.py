@@ -10,6 +10,7 @@ import gymnasium as gym
 
 from tau2_gym.actions import Action
 from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.episode import check_limits
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.render import to_text
 from tau2_gym.rewards import RewardConfig
@@ -77,9 +78,10 @@ class Tau2Env(gym.Env[str, Any]):
         user: `scripted`, `replay:FILE`, or any object with the method of `tau2_gym.users.User`.
         reward: a preset's name, a `RewardConfig`, or its keyword arguments as a mapping.
         judge: a `tau2_gym.judge.Judge` for tasks that are graded by natural-language assertions.
-        max_steps, max_errors, validate_communication, solo, agent_stop: see `tau2_gym.episode`.
-            `agent_stop` also lets the agent call `done` and `respond`. Mind that an agent which
-            says `done` at once earns 1.0 on the tasks that ask for no change.
+        max_steps, max_errors, max_calls, validate_communication, solo, agent_stop: see
+            `tau2_gym.episode`. A solo agent calls the tool `done` to end the episode. With
+            `agent_stop` any agent may call `done`, and `respond`. Mind that one which does so at
+            once earns 1.0 on the tasks that ask for no change.
         source: `inspect-evals`, or `tau2` if tau2-bench itself is installed.
         data_dir: another revision of tasks and databases; else `TAU2_DATA_DIR`, else the source's.
         render_mode: None, `ansi` or `human`: the conversation, in colour.
@@ -104,6 +106,7 @@ class Tau2Env(gym.Env[str, Any]):
         judge: Judge | None = None,
         max_steps: int = 100,
         max_errors: int = 10,
+        max_calls: int = 20,
         validate_communication: bool = False,
         solo: bool = False,
         agent_stop: bool = False,
@@ -119,10 +122,7 @@ class Tau2Env(gym.Env[str, Any]):
             )
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise one_of("render_mode", render_mode, RENDER_MODES)
-        if max_steps < 1 or max_errors < 1:
-            raise ConfigError(
-                f"max_steps and max_errors must be at least 1, not {max_steps} and {max_errors}"
-            )
+        check_limits(max_steps, max_errors, max_calls)
         self.render_mode = render_mode
         self.domain: Domain = get_domain(domain, source, data_dir)
         if solo and self.domain.policy_solo is None:
@@ -134,6 +134,7 @@ class Tau2Env(gym.Env[str, Any]):
         self.rules = Rules(
             max_steps=max_steps,
             max_errors=max_errors,
+            max_calls=max_calls,
             validate_communication=validate_communication,
             solo=solo,
             agent_stop=agent_stop,

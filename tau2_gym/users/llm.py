@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tau2_gym.actions import is_malformed, parse_action
+from tau2_gym.actions import parse_action
 from tau2_gym.completion import (
     CallTimeout,
     ChatModel,
@@ -19,6 +19,7 @@ from tau2_gym.completion import (
     run_sync,
 )
 from tau2_gym.domains.base import get_domain
+from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError, UserFault
 from tau2_gym.types import Message, ToolSpec
 from tau2_gym.users.base import UserView
@@ -149,10 +150,10 @@ def read_message(completion: Completion, tools: Sequence[ToolSpec], turn: int) -
     calls = [call.to_chat() for call in completion.tool_calls]
     # Read as an agent's message is: what makes a call readable is written once.
     message = parse_action({"content": text or None, "tool_calls": calls}, (), turn)
-    if is_malformed(message):
-        raise UnusableAnswer(message.tool_calls[0].arguments["reason"])
     names = {tool.name for tool in tools}
     for call in message.tool_calls:
+        if call.name == INVALID_CALL:
+            raise UnusableAnswer(call.arguments["reason"])
         if call.name not in names:
             raise UnusableAnswer(f"the user has no tool {call.name!r}")
     return Message(

@@ -3,8 +3,9 @@ from __future__ import annotations
 import gzip
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -135,6 +136,74 @@ def test_the_revision_follows_the_files_that_count_towards_it(tmp_path: Path) ->
     assert int(first, 16) >= 0
     assert revision(TASKS, {}, {"x": 1}) == first
     assert len({first, revision(TASKS[:1], {}, {}), revision(TASKS, {"x": 1}, {})}) == 3
+
+
+class TestContentsAloneDecideTheRevision:
+    """The files' origin, the order of reading them, their format and their layout do not."""
+
+    DB: ClassVar = {"rows": {"b": {"x": 1.5, "when": "2025-02-25"}, "a": {"x": [True, None]}}}
+
+    def revision(self, path: Path, stems: Sequence[str] = ("tasks", "db"), **given: Any) -> str:
+        data = DataFolder("shop", path, **given)
+        for stem in stems:
+            if stem == "tasks":
+                data.tasks()
+            else:
+                data.data(stem, revision=True)
+        return data.revision
+
+    @pytest.fixture
+    def plain(self, tmp_path: Path) -> str:
+        folder(tmp_path / "plain" / "shop", tasks=TASKS, db=self.DB)
+        return self.revision(tmp_path / "plain")
+
+    def test_the_order_of_reading(self, tmp_path: Path, plain: str) -> None:
+        assert self.revision(tmp_path / "plain", ("db", "tasks")) == plain
+        assert self.revision(tmp_path / "plain", ("db", "tasks", "db")) == plain
+        assert self.revision(tmp_path / "plain", ("db",)) != plain
+
+    def test_where_they_lie(self, tmp_path: Path, plain: str) -> None:
+        given = {"data_dir": tmp_path / "plain"}
+        assert self.revision(tmp_path / "nowhere", **given) == plain
+
+    @pytest.mark.parametrize("form", ["indented", "keys", "gzip", "toml", "ascii", "under a key"])
+    def test_the_layout_of_a_file(self, tmp_path: Path, plain: str, form: str) -> None:
+        db, tasks = self.DB, TASKS
+        if form == "toml":  # which has no null
+            db = {"rows": {"b": {"x": 1.5, "when": "2025-02-25"}, "a": {"x": [True]}}}
+            folder(tmp_path / "null-free" / "shop", tasks=TASKS, db=db)
+            plain = self.revision(tmp_path / "null-free")
+        path = folder(tmp_path / "other" / "shop", tasks=tasks)
+        written = path / "db.json"
+        if form == "indented":
+            written.write_text(json.dumps(db, indent=3) + "\n")
+        elif form == "keys":
+            rows = {key: dict(reversed(row.items())) for key, row in db["rows"].items()}
+            turned = {"rows": dict(reversed(rows.items()))}
+            written.write_text(json.dumps(turned))
+        elif form == "gzip":
+            (path / "db.json.gz").write_bytes(gzip.compress(json.dumps(db).encode()))
+        elif form == "toml":
+            text = 'rows.b.when = "2025-02-25"\nrows.b.x = 1.5\n[rows.a]\nx = [true]\n'
+            (path / "db.toml").write_text(text)
+        else:
+            written.write_text(json.dumps(db, ensure_ascii=form == "ascii"))
+        if form == "under a key":
+            (path / "tasks.json").write_text(json.dumps({"tasks": TASKS}))
+        assert self.revision(tmp_path / "other") == plain
+
+    @pytest.mark.parametrize(
+        "changed",
+        [{"x": 1.5}, {"x": 1.5, "when": "2025-02-26"}, {"x": "1.5", "when": "2025-02-25"}],
+    )
+    def test_any_other_content_is_another(
+        self, tmp_path: Path, plain: str, changed: dict[str, Any]
+    ) -> None:
+        db = {"rows": {**self.DB["rows"], "b": changed}}
+        folder(tmp_path / "other" / "shop", tasks=TASKS, db=db)
+        assert self.revision(tmp_path / "other") != plain
+        folder(tmp_path / "more" / "shop", tasks=TASKS[::-1], db=self.DB)
+        assert self.revision(tmp_path / "more") != plain
 
 
 class TestAnotherRevisionOfADomain:

@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tau2_gym.completion import ChatModel
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
 from tau2_gym.grading import Grader
 from tau2_gym.types import Action, Criteria, EnvFunction, Message
-from tests.helpers import RECORDINGS, after_gold, gold_calls, needs_recordings, some
+from tau2_gym.users.llm import LLMUser
+from tests.helpers import RECORDINGS, after_gold, gold_calls, make, needs_recordings, some
+
+GUIDELINES = {
+    False: "740a29dfa64d7bc08eea3bf7493575b914a63f744acbaf7f199ee07eddaf72d3",
+    True: "cbf3d8a4d8642fd04e559862f1afef55d7dd4e6a7e727ca49e239023c599de0c",
+}
+"""SHA-256 of tau2-bench 1.0.1's guidelines for user models: without tools and with them."""
 
 
 def presented() -> dict[str, Any]:
@@ -39,7 +47,25 @@ def test_tools_have_tau2_benchs_schemas_and_kinds(name: str, side: str) -> None:
 
 
 @needs_recordings
-@pytest.mark.parametrize("name", ["airline", "retail", "telecom"])  # mock is another revision
+@pytest.mark.parametrize("name", DOMAINS)
+def test_what_agents_and_users_are_given_is_tau2_benchs_in_its_order(name: str) -> None:
+    """All that a prompt is made of, as an agent and a user get it."""
+    theirs, env = presented()[name], make(name)
+    _, info = env.reset(seed=0)
+    assert info["tools"] == theirs["agent_tools"]
+    assert hashlib.sha256(info["policy"].encode()).hexdigest() == theirs["policy_sha256"]
+    view = env.snapshot().user_view()
+    assert [tool.schema for tool in view.tools] == (theirs["user_tools"] or [])
+    system = LLMUser(ChatModel("tiny")).system_prompt(view)
+    guidelines, scenario = system.split("\n\n<scenario>\n")
+    assert (
+        hashlib.sha256(guidelines.encode()).hexdigest() == GUIDELINES[bool(env.domain.user_tools)]
+    )
+    assert scenario == f"{view.scenario.text}\n</scenario>"
+
+
+@needs_recordings
+@pytest.mark.parametrize("name", DOMAINS)
 def test_policies_are_tau2_benchs(name: str) -> None:
     policy, theirs = get_domain(name).policy, presented()[name]
     found = (len(policy), hashlib.sha256(policy.encode()).hexdigest())

@@ -333,16 +333,21 @@ def test_solo_the_agent_has_a_ticket_and_all_tools_and_nobody_answers(name: str)
     assert observation == info["ticket"] == task.ticket
     assert info["policy"] == env.domain.policy_solo != env.domain.policy
     assert info["messages"] == []
-    names = [tool["function"]["name"] for tool in info["tools"]]
+    *names, done = [tool["function"]["name"] for tool in info["tools"]]
+    assert done == "done"
     assert names == [*env.domain.agent_tools, *env.domain.user_tools]
     assert set(env.action_space.tools) == set(names)
     actions = [block(call.name, **call.arguments) for call in gold_actions(task)]
-    for action in [*actions, STOP]:
-        _, _, terminated, _, info = env.step(action)
-    assert terminated
-    assert info["termination"] == "agent_stop"
-    assert info["ownership_violations"] == 0
-    assert info["official_reward"] == 1.0
+    for end in (STOP, block("done"), "done()", {"tool_calls": [{"name": "done"}]}):
+        env.reset(options={"task_id": task.id})
+        for action in [*actions, end]:
+            assert action in env.action_space
+            _, _, terminated, _, info = env.step(action)
+        assert terminated
+        assert info["termination"] == "agent_stop"
+        assert info["ownership_violations"] == 0
+        assert info["num_errors"] == 0
+        assert info["official_reward"] == 1.0
 
 
 def gold_actions(task: Any) -> Any:
@@ -365,7 +370,7 @@ def test_tasks_can_be_chosen() -> None:
     [
         (
             {"users": "scripted"},
-            "unknown argument 'users'; allowed: agent_stop, data_dir, judge, max_err",
+            "unknown argument 'users'; allowed: agent_stop, data_dir, judge, max_calls, max_err",
         ),
         ({"task_split": "dev"}, "unknown split of mock 'dev'; allowed: base, full"),
         ({"task_ids": ["nothing"]}, "unknown task 'nothing' of mock; it has 9 tasks"),
@@ -378,6 +383,7 @@ def test_tasks_can_be_chosen() -> None:
         ({"reward": {"beta": 1}}, "unknown reward option 'beta'; allowed: alpha"),
         ({"reward": None}, "reward must be a preset's name"),
         ({"max_steps": 0}, "max_steps and max_errors must be at least 1, not 0 and 10"),
+        ({"max_calls": 0}, "max_calls must be at least 1, not 0"),
         ({"max_errors": -1}, "max_steps and max_errors must be at least 1, not 100 and -1"),
         ({"source": "pypi"}, "unknown source 'pypi'; allowed: inspect-evals, tau2"),
         ({"domain": "bank"}, "unknown domain 'bank'; allowed: airline, mock, retail, telecom"),

@@ -165,6 +165,15 @@ BAD: list[tuple[Answer, str]] = [
     (call("check_apn_settings", "[1]"), "JSON object"),
     (call("check_apn_settings", '{"a": '), "not valid JSON"),
     (call("", {}), "name"),
+    (
+        {
+            "tool_calls": [
+                *call("check_apn_settings")["tool_calls"],
+                *call("check_apn_settings", "[1]")["tool_calls"],
+            ]
+        },
+        "JSON object",
+    ),
     (call("get_customer_by_phone", {}), "no tool 'get_customer_by_phone'"),
     ("<tool_call>{}</tool_call>", "<tool_call>"),
     ("<think>I should", "<think>"),
