@@ -34,12 +34,13 @@ LINES = (
 
 @dataclass(frozen=True)
 class Parrot:
-    """A backend that says the lines in turn. `spelled`: letter by letter, as no tokenizer would."""
+    """A backend that says the lines in turn. `spelled`: letter by letter, as no tokenizer would;
+    `cut`: every turn is cut off, or that one."""
 
     tokenizer: Any
     lines: Sequence[str] = LINES
     spelled: bool = False
-    cut: bool = False
+    cut: bool | int = False
 
     async def ready(self) -> int:
         return 32768
@@ -47,12 +48,14 @@ class Parrot:
     async def generate(
         self, ids: Sequence[int], params: SamplingParams, rid: str, stop_ids: Sequence[int] = ()
     ) -> Generation:
-        line = self.lines[int(rid.partition("/")[2]) % len(self.lines)]
+        turn = int(rid.partition("/")[2])
+        line = self.lines[turn % len(self.lines)]
+        cut = self.cut if isinstance(self.cut, bool) else self.cut == turn
         parts = list(line) if self.spelled else [line]
         said = [token for part in parts for token in self.tokenizer.encode(part)]
-        sampled = (*said, *([] if self.cut else stop_ids))
+        sampled = (*said, *([] if cut else stop_ids))
         versions = (("parrot", len(sampled)),)
-        reason = "length" if self.cut else "stop"
+        reason = "length" if cut else "stop"
         return Generation(sampled, (0.0,) * len(sampled), reason, versions)  # type: ignore[arg-type]
 
     async def close(self) -> None:

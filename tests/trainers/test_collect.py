@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import InfrastructureError
 from trainers.collect import app
+from trainers.play import Play
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = get_domain("telecom").task_ids("train")
@@ -117,6 +120,74 @@ def test_the_pool_is_announced(tmp_path: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "1 tasks of telecom outside base" in result.output
+
+
+OTHER: dict[str, Any] = {
+    "agent": "sglang",
+    "user": "litellm",
+    "seed": 7,
+    "max_steps": 20,
+    "max_errors": 3,
+    "source": "tau2",
+    "data_dir": Path("elsewhere"),
+    "model": "another/model",
+    "sglang_url": "http://127.0.0.1:1",
+    "base_url": "http://127.0.0.1:1/v1",
+    "prompt": "bare",
+    "thinking": False,
+    "temperature": 0.5,
+    "top_p": 0.5,
+    "top_k": 5,
+    "max_new_tokens": 99,
+    "concurrency": 3,
+    "user_model": "another/user",
+    "user_url": "http://127.0.0.1:1/v1",
+    "user_temperature": 0.1,
+    "cassette": Path("tape.jsonl"),
+    "domains": "mock",
+    "split": "small",
+    "pool": True,
+    "task_ids": "1,2",
+}
+"""A value of each option that decides what is played, other than its default."""
+
+ELSEWHERE = {"num_samples", "workers", "fresh"}
+"""What `collect` itself does with its attempts."""
+
+
+@pytest.mark.parametrize("name", [item.name for item in fields(Play) if item.name not in ELSEWHERE])
+def test_every_option_reaches_what_is_played(name: str) -> None:
+    base = Play(agent="sglang", model="some/model", user="litellm", user_model="some/user")
+    if name in ("agent", "user"):
+        base = Play(model="", user_model="some/user")
+    other = replace(base, **{name: OTHER[name], **({"model": "m"} if name == "agent" else {})})
+    assert (base.setup(), base.tasks()) != (other.setup(), other.tasks())
+
+
+def test_calls_that_fail_too_often_end_an_attempt(tmp_path: Path) -> None:
+    options = ["--agent", "random", "--domains", "retail", "--num-samples", "8", "--workers", "1"]
+    for limit in (1, 3):
+        folder = tmp_path / str(limit)
+        run(*options, "--task-ids", "0", "--max-errors", str(limit), "-o", str(folder))
+        ended = [r for r in rows(folder) if r["termination"] == "too_many_errors"]
+        assert ended, "a random agent fails often"
+        assert {row["num_errors"] for row in ended} == {limit}
+
+
+def test_another_revision_of_the_tasks_is_played(tmp_path: Path) -> None:
+    from inspect_evals.tau2 import utils
+
+    data = tmp_path / "data"
+    shutil.copytree(Path(utils.TAU2_DATA_DIR) / "domains" / "mock", data / "mock")
+    for file in (data / "mock").glob("*tasks.json"):
+        file.write_text(file.read_text().replace('"create_task_1"', '"renamed"'))
+    options = ["--agent", "oracle", "--domains", "mock", "--num-samples", "1"]
+    named = [*options, "--task-ids", "renamed", "-o", str(tmp_path / "out")]
+    assert run(*named).exit_code == 2
+    assert run(*named, "--data-dir", str(data)).exit_code == 0
+    (row,) = rows(tmp_path / "out")
+    assert row["task_id"] == "renamed"
+    assert row["revision"] != get_domain("mock").revision
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.attempts import Attempt, Record
+from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, UserFault
 from tau2_gym.rewards import RewardConfig
@@ -39,6 +41,7 @@ from trainers.executor import (
     settings_of_environment,
     stop_penalty,
 )
+from trainers.sections import Environment
 from trainers.standins import SamplingParams
 
 TELECOM = get_domain("telecom").task_ids("train")
@@ -284,6 +287,64 @@ def test_all_episodes_tell_the_same() -> None:
         assert all(type(value) is float for value in logs.values())
         booked = sum(logs[name] for name in logs if name.startswith("ledger/"))
         assert sum(response["turn_rewards"]) == pytest.approx(booked)
+
+
+# Settings
+
+
+PLAYED_AS: dict[str, tuple[Any, Callable[[Player], Any]]] = {
+    "user": ("litellm", lambda player: type(player.user)),
+    "user_model": ("other", lambda player: player.user.model),
+    "user_url": ("http://127.0.0.1:1/v1", lambda player: player.user.model),
+    "user_temperature": (0.3, lambda player: player.user.model),
+    "user_extra_body": ({"a": 1}, lambda player: player.user.model),
+    "reward": ("sparse", lambda player: player.reward),
+    "max_steps": (7, lambda player: player.rules.max_steps),
+    "max_errors": (3, lambda player: player.rules.max_errors),
+    "max_turns": (4, lambda player: player.agent.limit),
+    "prompt": ("compact", lambda player: player.agent.agent.prompt),
+    "thinking": (False, lambda player: player.agent.agent.codec._options),
+    "source": ("tau2", lambda player: player.source),
+    "data_dir": ("/elsewhere", lambda player: player.data_dir),
+}
+"""A value of each setting of the environment, and where the player of an episode has it."""
+
+
+@pytest.mark.parametrize("name", Environment.model_fields)
+def test_every_setting_of_the_environment_reaches_the_episode(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value, found = PLAYED_AS[name]
+    settings: dict[str, Any] = {"environment.user_model": "some"}
+    if name.startswith("user_"):
+        settings["environment.user"] = "litellm"
+    monkeypatch.setattr("trainers.executor.make_prompt", lambda *asked: asked)  # of any source
+
+    def player(**more: Any) -> Player:
+        executor = EpisodeExecutor(config(**{**settings, **more}), threaded=False)
+        return executor.player(SamplingParams(), 4096, TOKENIZER, None)
+
+    before, after = found(player()), found(player(**{f"environment.{name}": value}))
+    assert before != after
+
+
+def test_too_many_failed_calls_end_an_episode() -> None:
+    failing = block("get_order_details", order_id="none")
+    for limit in (2, 5):
+        settings = {"environment.max_errors": limit}
+        response = play_one(ScriptedEngine([failing]), "retail", RETAIL, **settings)
+        assert response["extra_logs"]["tool_errors"] == limit
+
+
+def test_another_revision_of_the_tasks_is_played(tmp_path: Path) -> None:
+    from inspect_evals.tau2 import utils
+
+    shutil.copytree(Path(utils.TAU2_DATA_DIR) / "domains" / "mock", tmp_path / "mock")
+    (tmp_path / "mock" / "policy.md").write_text("Another policy.")
+    engine = ScriptedEngine([CLOSING])
+    settings = {"environment.data_dir": str(tmp_path), "environment.prompt": "official"}
+    play_one(engine, "mock", MOCK, **settings)
+    assert "Another policy." in TOKENIZER.decode(engine.prompts[0])
 
 
 # Sampling

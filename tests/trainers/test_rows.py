@@ -112,6 +112,16 @@ def test_what_nobody_should_learn_is_refused_counted_and_named() -> None:
     assert unread["malformed"] > 0
 
 
+def test_one_turn_that_was_cut_off_is_enough_to_refuse_an_episode() -> None:
+    whole = parrot_attempt(Parrot(INSTRUCT))
+    turns = Trajectory.from_json(whole["tokens"]).segments[0].spans
+    assert len(turns) > 3
+    assert maker().row(whole)["verbatim"]
+    for turn in range(len(turns)):
+        with pytest.raises(UnfitError, match="one of its turns was cut off"):
+            maker().row(parrot_attempt(Parrot(INSTRUCT, cut=turn)))
+
+
 def test_dropped_reasoning_is_refused() -> None:
     lines = ("<think>\nWho is it?\n</think>\n\nWhat is your phone number?",)
     attempt = parrot_attempt(Parrot(tiny_tokenizer("hybrid"), lines=lines))

@@ -29,7 +29,7 @@ def load_tokenizer(path: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ConfigError(f"no tokenizer can be loaded from {path!r}: {_first(error)}") from error
     if tokenizer.pad_token_id is None:
@@ -60,6 +60,7 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
             path,
+            trust_remote_code=False,
             dtype=getattr(torch, DTYPES[hardware.dtype]),
             attn_implementation=hardware.attention,
         )
@@ -193,7 +194,7 @@ def save_checkpoint(run: Run, step: int, actor: Any, tokenizer: Any, state: dict
     """Write `output/checkpoints/<step>`, all or nothing, and delete the oldest beyond `run.keep`.
 
     Args:
-        state: plain data and tensors: what `latest_checkpoint` will give back.
+        state: plain data and tensors, which is all that `latest_checkpoint` reads.
     """
     import torch
 
@@ -209,13 +210,27 @@ def save_checkpoint(run: Run, step: int, actor: Any, tokenizer: Any, state: dict
 
 
 def latest_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:
-    """The newest checkpoint of a run, and its state; None if there is none."""
+    """The newest checkpoint of a run, and its state; None if there is none.
+
+    Reading it runs no code of its own: whoever can write into a folder of results is not to run
+    programs on the machine that goes on from there.
+
+    Raises:
+        ConfigError: its state holds more than plain data and tensors, or cannot be read.
+    """
     import torch
 
     found = _checkpoints(run)
     if not found:
         return None
-    return found[-1], torch.load(found[-1] / STATE, weights_only=False)
+    newest = found[-1]
+    try:
+        return newest, torch.load(newest / STATE, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes make an unpickler raise almost anything
+        raise ConfigError(
+            f"{newest / STATE} is no checkpoint of plain data and tensors: delete {newest} to go on "
+            f"from the one before, or begin with another output ({_first(error)})"
+        ) from error
 
 
 def _checkpoints(run: Run) -> list[Path]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import pickle
 from collections.abc import Callable
+from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +97,69 @@ def test_a_model_takes_the_place_of_an_older_one_whole(start: str, tmp_path: Pat
     save_model(model, small.tokenizer(), folder)
     assert names(folder.parent) == ["model"]
     assert small.apart(folder, start) == pytest.approx(1.0, abs=1e-5)
+
+
+class Malice:
+    """Writes a file as soon as it is unpickled."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.file,)
+
+
+def zipped(state: Any, file: Path) -> None:
+    torch.save(state, file)
+
+
+def legacy(state: Any, file: Path) -> None:
+    torch.save(state, file, _use_new_zipfile_serialization=False)
+
+
+def pickled(state: Any, file: Path) -> None:
+    file.write_bytes(pickle.dumps(state))
+
+
+@pytest.mark.parametrize("write", [zipped, legacy, pickled])
+@pytest.mark.parametrize("place", ["step", "learner", "extra"])
+def test_a_planted_checkpoint_runs_nothing(
+    start: str, tmp_path: Path, place: str, write: Callable[[Any, Path], None]
+) -> None:
+    settings, victim = run(tmp_path / "run"), tmp_path / "ran"
+    folder = save_checkpoint(settings, 3, actor(start), small.tokenizer(), {"step": 3})
+    write({"step": 3, "learner": {}, place: Malice(victim)}, folder / "state.pt")
+    with pytest.raises(ConfigError, match=r"state\.pt is no checkpoint of plain data and tensors"):
+        latest_checkpoint(settings)
+    assert not victim.exists()
+    with suppress(RuntimeError):  # of what it was given, after it has run it
+        torch.load(folder / "state.pt", weights_only=False)
+    assert victim.exists(), "nothing was planted"
+
+
+@pytest.mark.parametrize("damage", ["", "nonsense", "half"])
+def test_a_damaged_checkpoint_is_one_sentence(start: str, tmp_path: Path, damage: str) -> None:
+    settings = run(tmp_path)
+    folder = save_checkpoint(settings, 3, actor(start), small.tokenizer(), {"step": 3})
+    whole = (folder / "state.pt").read_bytes()
+    content = whole[: len(whole) // 2] if damage == "half" else damage.encode()
+    (folder / "state.pt").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"delete .*000003 to go on from the one before"):
+        latest_checkpoint(settings)
+
+
+def test_code_beside_a_model_is_not_run(start: str, tmp_path: Path) -> None:
+    folder = save_checkpoint(run(tmp_path), 1, actor(start), small.tokenizer(), {})
+    victim = tmp_path / "ran"
+    for name in ("config.json", "tokenizer_config.json"):
+        settings = json.loads((folder / name).read_text())
+        classes = {"AutoConfig": "planted.C", "AutoModelForCausalLM": "planted.M"}
+        settings["auto_map"] = {**classes, "AutoTokenizer": ["planted.T", None]}
+        (folder / name).write_text(json.dumps(settings))
+    (folder / "planted.py").write_text(f"open({str(victim)!r}, 'w')\nC = M = T = object\n")
+    load_tokenizer(str(folder))
+    actor(str(folder))
+    assert not victim.exists()
 
 
 # Loading
