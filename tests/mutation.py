@@ -1,0 +1,275 @@
+"""Mutation check: plant small faults in the core, one at a time, and see whether a test notices.
+
+    python -m tests.mutation                                  # a sample of every module
+    python -m tests.mutation tau2_gym/turns.py --sample 0     # every mutant of one module
+
+Each mutant is run against the tests that mirror its module. It counts as killed when one of them
+fails, or hangs. What survives is printed as a diff, and the exit code is 0 only if at least 95 %
+were killed. The same seed plants the same faults in the same code.
+
+The faults are planted in a temporary copy of the repository. Every mutant runs in a fork of one
+process that has imported what the tests need and read the databases. The fork imports afresh only the
+module with the fault in it and what depends on it, which saves most of the time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import difflib
+import gc
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.mutants import Mutant, mutants
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("tau2_gym", "agents", "benchmarks", "trainers", "examples", "tests")
+ENOUGH = 0.95
+
+CORE = (
+    *("tau2_gym/episode.py", "tau2_gym/grading.py", "tau2_gym/rewards.py", "tau2_gym/session.py"),
+    *("tau2_gym/turns.py", "tau2_gym/actions.py", "tau2_gym/judge.py", "tau2_gym/cassette.py"),
+    *("tau2_gym/journal.py", "tau2_gym/types.py"),
+    *(f"tau2_gym/domains/{name}.py" for name in ("base", "data", "overlay", "render", "schema")),
+    *(f"tau2_gym/domains/{name}.py" for name in ("tasks", "toolkit", "world")),
+    "tau2_gym/completion/*.py",
+    *("tau2_gym/users/llm.py", "tau2_gym/users/replay.py"),
+    *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
+    *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
+    *(f"benchmarks/{name}.py" for name in ("metrics", "run", "store", "summary")),
+    *(f"trainers/{name}.py" for name in ("credit", "curriculum", "executor", "experience")),
+    *(f"trainers/{name}.py" for name in ("flat", "rows", "selection", "tasks")),
+)
+
+ELSEWHERE = {
+    "tau2_gym/completion": ["tests/test_completion.py", "tests/users/test_llm.py"],
+    "tau2_gym/journal.py": ["tests/test_cassette.py", "tests/benchmarks/test_store.py"],
+    "agents/backends/base.py": ["tests/agents/test_token_agent.py"],
+    "agents/backends/wire.py": ["tests/agents/backends/test_sglang.py"],
+    "benchmarks/run.py": ["tests/benchmarks/test_passk.py", "tests/benchmarks/test_model_runs.py"],
+}
+"""Where a module is tested if not, or not only, in a file of its own name."""
+
+HEAVY = ("hypothesis", "gymnasium", "pydantic", "inspect_evals.tau2.airline.tools", "rich", "typer",
+         "aiohttp", "httpx", "litellm", "torch", "transformers", "datasets")  # fmt: skip
+"""What the tests import from elsewhere, where it is installed."""
+
+
+@dataclass
+class Tally:
+    """What became of a module's mutants."""
+
+    killed: int = 0
+    survived: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.killed + self.survived
+
+    def __str__(self) -> str:
+        return f"{self.killed:4d} of {self.total:4d} killed"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("modules", nargs="*", help="files; all of the core unless given")
+    parser.add_argument("--sample", type=int, default=8, help="mutants per module; 0 for all")
+    parser.add_argument("--seed", type=int, default=0, help="decides which are sampled")
+    arguments = parser.parse_args()
+    patterns = arguments.modules or CORE
+    modules = sorted({str(path.relative_to(ROOT)) for one in patterns for path in ROOT.glob(one)})
+    if not modules:
+        parser.error(f"no such files: {', '.join(patterns)}")
+    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
+        tallies = Check(Path(folder) / "repository").run(modules, arguments.sample, arguments.seed)
+    killed = sum(tally.killed for tally in tallies.values())
+    total = sum(tally.total for tally in tallies.values())
+    print()
+    for module, tally in tallies.items():
+        print(f"{tally}  {module}")
+    print(f"{killed:4d} of {total:4d} killed ({killed / max(total, 1):.1%}), seed {arguments.seed}")
+    return 0 if killed >= ENOUGH * total else 1
+
+
+class Check:
+    """Plants mutants in a copy of the repository and runs tests against them."""
+
+    def __init__(self, copy: Path) -> None:
+        self.copy = copy
+        listed = ("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+        files = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, files.split("\0")):
+            if (ROOT / name).is_file():
+                (copy / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, copy / name)
+        if (ROOT.parent / "shared").is_dir():  # recordings lie beside the repository
+            (copy.parent / "shared").symlink_to((ROOT.parent / "shared").resolve())
+        self.imports = {name: _imported(path) for name, path in _modules(copy)}
+        # the registry of domains knows its sources by name
+        self.imports["tau2_gym.domains.base"].add("tau2_gym.domains.inspect_evals")
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Import what the tests need and read the databases, in the copy."""
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or it asks the network
+        for name in HEAVY:
+            if find_spec(name.partition(".")[0]) is not None:
+                import_module(name)
+        _forget(name for name in list(sys.modules) if name.partition(".")[0] in PACKAGES)
+        os.chdir(self.copy)
+        sys.path[:] = [str(self.copy), *(one for one in sys.path if one not in ("", str(ROOT)))]
+        os.environ["PYTHONPATH"] = str(self.copy)
+        os.environ.pop("TAU2_DATA_DIR", None)
+        base = import_module("tau2_gym.domains.base")
+        for name in base.DOMAINS:
+            base.get_domain(name)
+        gc.freeze()  # collecting what is shared would copy it
+
+    def _dependants(self, module: str) -> set[str]:
+        """A module and all that imports it, directly or not, and the tests."""
+        found = {module.removesuffix(".py").removesuffix("/__init__").replace("/", ".")}
+        found |= {name for name in self.imports if name.partition(".")[0] == "tests"}
+        while more := {name for name, needs in self.imports.items() if needs & found} - found:
+            found |= more
+        return found
+
+    def run(self, modules: list[str], sample: int, seed: int) -> dict[str, Tally]:
+        """What became of a sample of each module's mutants."""
+        tallies = {}
+        for module in modules:
+            found = list(mutants((ROOT / module).read_text(encoding="utf-8")))
+            if sample and len(found) > sample:
+                chosen = random.Random(f"{seed}/{module}").sample(range(len(found)), sample)
+                found = [found[index] for index in sorted(chosen)]
+            if not found:
+                continue
+            tallies[module] = tally = Tally()
+            for mutant in self._survivors(module, found, tally):
+                print(f"\nsurvived: {module}:{mutant.line}, {mutant.kind}")
+                print(_diff((ROOT / module).read_text(encoding="utf-8"), mutant.text), flush=True)
+            print(f"{tally}  {module}", flush=True)
+        return tallies
+
+    def _survivors(self, module: str, found: list[Mutant], tally: Tally) -> Iterator[Mutant]:
+        tests, stale = tests_of(module), self._dependants(module)
+        started = time.monotonic()
+        if not self._passes(tests, stale, deadline=1800, show=True):
+            raise SystemExit(f"{' '.join(tests)}: fail without a mutant")
+        deadline = 30 + 5 * (time.monotonic() - started)
+        path = self.copy / module
+        original = path.read_text(encoding="utf-8")
+        for mutant in [*found, None]:
+            path.write_text(mutant.text if mutant else original, encoding="utf-8")
+            Path(cache_from_source(str(path))).unlink(missing_ok=True)  # may be of the same second
+            if mutant is None:
+                break
+            if self._passes(tests, stale, deadline):
+                tally.survived += 1
+                yield mutant
+            else:
+                tally.killed += 1
+
+    def _passes(
+        self, tests: list[str], stale: set[str], deadline: float, show: bool = False
+    ) -> bool:
+        """Whether tests pass within a deadline, in seconds, in a fork of this process."""
+        output = self.copy.parent / "output.txt"
+        sys.stdout.flush()
+        child = os.fork()
+        if not child:
+            _pytest(tests, stale, output)
+        limit = time.monotonic() + deadline
+        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < limit:
+            time.sleep(0.02)
+        if not ended[0]:
+            os.killpg(child, signal.SIGKILL)
+            ended = os.waitpid(child, 0)
+        if show and ended[1]:
+            print(output.read_text(encoding="utf-8", errors="replace"))
+        return ended[1] == 0
+
+
+class StopAtFirst:
+    """Ends the process when a test has failed, without taking anything down."""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            sys.stdout.write(report.longreprtext)
+            sys.stdout.flush()
+            os._exit(1)
+
+
+def _pytest(tests: list[str], stale: set[str], output: Path) -> None:
+    """Run tests in the copy; this process ends with pytest's exit code."""
+    code = 1
+    try:
+        os.setpgrp()
+        with output.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        _forget(stale)
+        plain = ("-x", "-q", "-s", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
+        code = int(pytest.main([*plain, *tests], plugins=[StopAtFirst()]))
+    finally:
+        os._exit(code)
+
+
+def _forget(modules: Iterable[str]) -> None:
+    """Have modules imported afresh when they are next needed."""
+    for name in modules:
+        if sys.modules.pop(name, None) is not None:
+            package, _, own = name.rpartition(".")
+            if hasattr(sys.modules.get(package), own):
+                delattr(sys.modules[package], own)
+
+
+def _modules(root: Path) -> Iterator[tuple[str, Path]]:
+    """The names and files of a repository's modules."""
+    for package in PACKAGES:
+        for path in (root / package).rglob("*.py"):
+            parts = path.relative_to(root).with_suffix("").parts
+            yield ".".join(parts[: -1 if parts[-1] == "__init__" else None]), path
+
+
+def _imported(path: Path) -> set[str]:
+    """What a module imports, at its top or within a function."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Import(names=names):
+                found |= {one.name for one in names}
+            case ast.ImportFrom(module=str(module), names=names):
+                found |= {module, *(f"{module}.{one.name}" for one in names)}
+    return found
+
+
+def tests_of(module: str) -> list[str]:
+    """The tests that mirror a module."""
+    path = Path(module)
+    folders = path.parent.parts[path.parts[0] == "tau2_gym" :]
+    own = Path("tests", *folders, f"test_{path.name}")
+    found = ELSEWHERE.get(module) or ELSEWHERE.get(str(path.parent)) or []
+    return [*([str(own)] if (ROOT / own).is_file() else []), *found]
+
+
+def _diff(before: str, after: str) -> str:
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=1)
+    return "\n".join(list(lines)[2:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
