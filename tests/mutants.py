@@ -41,8 +41,8 @@ class Mutant:
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its text.
 
-    Left alone are annotations, decorators, texts and what is inside f-strings: faults there are
-    errors of types, or of wording.
+    Left alone are annotations, decorators, texts, what is inside f-strings, and the `strict` of zip:
+    faults there are errors of types, of wording, or of another assertion.
     """
     lines = source.encode().splitlines(keepends=True)
     for node in _nodes(ast.parse(source)):
@@ -65,6 +65,8 @@ def _nodes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
             continue
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
+                continue
+            if isinstance(child, ast.keyword) and child.arg == "strict":
                 continue
             if isinstance(child, ast.If) and _is_for_types(child):
                 continue
@@ -115,7 +117,7 @@ def _faults(node: ast.expr | ast.stmt) -> Iterator[Fault]:
 
 def _calls(node: ast.Call) -> Iterator[Fault]:
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg not in (None, "strict"):
             kept = [*node.keywords[:index], *node.keywords[index + 1 :]]
             yield f"{keyword.arg}= dropped", node, ast.Call(node.func, node.args, kept)
     match node.args:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agents.attempts import Attempt, Record
+from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
 from agents.base import Agent, AgentView, AsyncAgent, Reply
 from agents.noop import NoopAgent
 from agents.oracle import OracleAgent
@@ -144,3 +144,58 @@ def test_an_episode_over_before_the_first_turn_is_paid_its_grade() -> None:
     assert (record.official_reward, record.num_turns) == (1.0, 0)
     assert [ledger["official"] for ledger in record.rewards] == [1.0]
     assert record.reward == 1.0
+
+
+def test_what_counts_as_success_is_tau2_benchs() -> None:
+    assert [reward >= SUCCESS for reward in (1.0, 1 - 1e-7, 1 - 2e-6, 0.99, 0.0)] == [
+        *(True, True, False, False, False)
+    ]
+
+
+def test_the_seed_of_an_attempt_is_always_the_same_and_its_own() -> None:
+    assert attempt_seed(0, "retail", "1", 0) == 587699811
+    others = [(1, "retail", "1", 0), (0, "airline", "1", 0), (0, "retail", "2", 0)]
+    seeds = {attempt_seed(*one) for one in [*others, (0, "retail", "1", 1), (0, "retail", "1", 0)]}
+    assert len(seeds) == 5
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+def test_an_attempt_is_known_by_its_domain_task_and_trial() -> None:
+    assert Attempt("retail", "1", 2, 3).key == ("retail", "1", 2)
+
+
+def test_a_record_takes_over_everything_an_episode_says_of_itself() -> None:
+    fresh = Record("mock", "a", 0, 1, "r")
+    seen = {
+        name: f"the {name}"
+        for name in ("official_reward", "partial_score", "checks", "termination", "steps",
+                     "num_turns", "num_errors", "malformed", "ownership_violations", "ungraded")
+    }  # fmt: skip
+    record = Record("mock", "a", 0, 1, "r")
+    record.observe({**seen, "messages": ["not taken"]})
+    assert record.to_dict() == {**fresh.to_dict(), **seen}
+    record.observe({**seen, "ungraded": []})
+    assert record.ungraded is None
+
+
+def test_a_fresh_record_has_earned_and_cost_nothing() -> None:
+    fresh = Record("mock", "a", 0, 1, "r").to_dict()
+    assert list(fresh.items())[:5] == [
+        *(("domain", "mock"), ("task_id", "a"), ("trial", 0), ("seed", 1), ("revision", "r"))
+    ]
+    rest = [value for value in list(fresh.values())[5:] if not isinstance(value, dict)]
+    assert all(not value for value in rest), fresh
+    assert not any(fresh["usage"].values())
+    assert not any(fresh["user_usage"].values())
+
+
+def test_turns_are_paid_one_by_one_and_the_last_can_be_amended() -> None:
+    record = Record("mock", "a", 0, 1, "r")
+    record.pay({"official": 0.0, "progress": 0.25})
+    record.pay({"official": 0.0, "progress": 0.5})
+    assert (record.reward, len(record.rewards)) == (0.75, 2)
+    record.amend({"official": 1.0, "progress": 0.5})
+    assert record.rewards == [
+        {"official": 0.0, "progress": 0.25}, {"official": 1.0, "progress": 0.5}
+    ]  # fmt: skip
+    assert record.reward == 1.75

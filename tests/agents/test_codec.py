@@ -197,8 +197,9 @@ def test_only_reasoning_counts_and_only_that_of_the_segment() -> None:
 
 @cache
 def renderer(thinking: bool) -> Any:
-    renderers = pytest.importorskip("renderers.qwen3")
-    configs = pytest.importorskip("renderers.configs")
+    missing = "the package renderers, another implementation of chat templates, is not installed"
+    renderers = pytest.importorskip("renderers.qwen3", reason=missing)
+    configs = pytest.importorskip("renderers.configs", reason=missing)
     config = configs.Qwen3RendererConfig(enable_thinking=thinking)
     return renderers.Qwen3Renderer(tiny_tokenizer(), config)
 

@@ -697,10 +697,3 @@ def test_without_tools_there_are_no_errands() -> None:
 def test_of_a_very_long_text_the_start_and_the_end_are_read() -> None:
     text = "Please restart your phone. " + "Blah. " * 5000 + "Please run a speed test."
     assert asked(text) == ["reboot_device", "run_speed_test"]
-
-
-@pytest.mark.parametrize(
-    "unit", ["turn ", "quickly ", "now ", "if it is on ", "check_status_bar(", "§0§"]
-)
-def test_no_text_takes_for_ever(unit: str) -> None:
-    read(unit * 1000, TOOLS)
