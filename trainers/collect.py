@@ -16,7 +16,7 @@ from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
 from trainers.dataset import ATTEMPTS
 from trainers.play import Play, takes
-from trainers.tasks import pool_note, training_tasks
+from trainers.tasks import FIT, pool_note, training_tasks
 
 app = typer.Typer(add_completion=False)
 
@@ -36,7 +36,8 @@ def collect(play: Play, folder: Path, console: Console) -> list[dict[str, Any]]:
         BrokenProcessPool: a worker process died.
     """
     setup, (tasks, *notes) = play.setup(), play.tasks()
-    setup.check(tasks.domains, None if tasks.only else tasks.split, play.num_samples)
+    split = None if tasks.only or tasks.split == FIT else tasks.split
+    setup.check(tasks.domains, split, play.num_samples)
     pairs = training_tasks(tasks, setup.source, setup.data_dir)
     notes.append(pool_note(pairs, setup.source, setup.data_dir))
     for note in notes:

@@ -31,7 +31,7 @@ from trainers.command import (
     settings,
 )
 from trainers.config import GRPOConfig, load_config
-from trainers.tasks import evaluation_tasks, training_tasks
+from trainers.tasks import evaluation_cost, run_tasks
 from trainers.user import check_user
 
 app = typer.Typer(add_completion=False)
@@ -65,6 +65,7 @@ def main(
     that was interrupted. The trained model is in OUTPUT/model.
     """
     console = Console(soft_wrap=True)
+    notes = Console(soft_wrap=True, stderr=True)  # a dry run's output is a script
     with errors(console):
         recipe = load_config(
             GRPOConfig,
@@ -87,7 +88,8 @@ def main(
             | settings(set_ or ()),
         )
         chosen, why = choose_backend(backend, GRPO_PACKAGES, recipe.hardware, dry_run=dry_run)
-        check_tasks(recipe)
+        _, held_out = run_tasks(recipe)
+        notes.print(evaluation_cost(recipe, held_out), highlight=False)
         if dry_run:
             with suppress(ConfigError):  # it may yet have to be trained
                 recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
@@ -100,18 +102,6 @@ def main(
             check_user(recipe)
         console.print(f"Backend: {chosen} ({why}).", highlight=False)
         console.print(f"Model: {_train(recipe, chosen)}", highlight=False)
-
-
-def check_tasks(config: GRPOConfig) -> None:
-    """See that there are tasks to train on, none of them kept for tests.
-
-    Raises:
-        ConfigError: there are not, or some are.
-    """
-    sources = (config.environment.source, config.environment.data_dir)
-    if not training_tasks(config.tasks, *sources):
-        raise ConfigError("the recipe names no task to train on")
-    evaluation_tasks(config.tasks.domains, config.evaluation, *sources)
 
 
 def check_prompts(config: GRPOConfig) -> None:

@@ -47,7 +47,9 @@ class Play:
             show_default=f"those of {','.join(PLAYED)} that the agent plays",
         ),
     ] = None
-    split: Annotated[str, _option(WHAT, "train; telecom: small, too.")] = "train"
+    split: Annotated[str, _option(WHAT, "train; fit: train without dev; telecom: small, too.")] = (
+        "train"
+    )
     pool: Annotated[bool, _option(WHAT, "Also telecom's tasks outside base.", "--pool")] = False
     task_ids: Annotated[
         str | None, _option(WHAT, "Comma-separated ids of tasks of one domain instead of a split.")

@@ -29,7 +29,8 @@ class Tasks(Section):
 
     Attributes:
         domains: of these domains.
-        split: of this split; `test` is refused, and so is `base`, which contains it.
+        split: of this split; `test` is refused, and so is `base`, which contains it. `fit` is `train`
+            without the development tasks.
         pool: telecom only: also the 2171 tasks outside `base`. A result on `base` or `full` says
             nothing after that; `test` stays unseen.
         only: these task ids of one domain instead.
@@ -267,17 +268,19 @@ class Hardware(Section):
 
 
 class Evaluation(Section):
-    """Pass@k on tasks that are not trained on.
+    """Pass@k while training, on tasks that the run is not trained on.
 
     Attributes:
-        split: of the trained domains; None evaluates nothing.
+        split: of the trained domains. `dev` is a fifth of `train` (see `trainers.tasks.dev_tasks`);
+            `test` is for the final evaluation, with `benchmarks.passk`; None evaluates nothing, and
+            leaves all of `train` to be trained on.
         only: these task ids of one domain instead.
         every: training steps between evaluations; there is one before the first step, too.
         samples: attempts at each task.
         temperature: 0 is greedy.
     """
 
-    split: str | None = "test"
+    split: str | None = "dev"
     only: tuple[str, ...] = ()
     every: int = Field(default=10, ge=1)
     samples: int = Field(default=4, ge=1)

@@ -1,24 +1,38 @@
 """Which tasks may be trained on, and which are kept for evaluation.
 
 Test tasks are never trained on: every way to name tasks for training goes through this module, and
-so do data files that say which tasks they come from.
+so do data files that say which tasks they come from. Nor are they watched while training: whoever
+stops a run, or chooses between two, by what its curve says has chosen by those tasks. So the curve is
+drawn on development tasks (`dev_tasks`), a part of the split `train`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.errors import ConfigError, DataError
 from trainers.sections import Evaluation, Tasks
 
+if TYPE_CHECKING:
+    from trainers.config import GRPOConfig
+
 Pair = tuple[str, str]
 """Domain and task id."""
 
 HELD_OUT = ("test", "base", "full")
 """Splits that are, or contain, the test tasks."""
+
+DEV, FIT = "dev", "fit"
+"""The development tasks, and the split `train` without them."""
+
+DEV_SHARE = 1 / 5
+"""Of the split `train`."""
 
 
 def training_tasks(
@@ -51,6 +65,76 @@ def training_tasks(
     return pairs
 
 
+def run_tasks(config: GRPOConfig) -> tuple[list[Pair], list[Pair]]:
+    """The tasks that a run trains on, and those that it is evaluated on while it trains; none is in
+    both. Tasks of a split that are evaluated on are not trained on; tasks that are trained on by
+    name are not evaluated on as part of a split.
+
+    Raises:
+        ConfigError: see `training_tasks` and `evaluation_tasks`; a task is named for both, or none is
+            left to train on.
+    """
+    sources = config.environment.source, config.environment.data_dir
+    trained = training_tasks(config.tasks, *sources)
+    held_out = evaluation_tasks(config.tasks.domains, config.evaluation, *sources)
+    both = set(trained) & set(held_out)
+    if both and config.tasks.only and config.evaluation.only:
+        name, task = min(both)
+        raise ConfigError(
+            f"task {task!r} of {name} is named in tasks.only and in evaluation.only: it can be in "
+            "one of them"
+        )
+    if config.tasks.only:
+        held_out = [pair for pair in held_out if pair not in both]
+    else:
+        trained = [pair for pair in trained if pair not in both]
+    if not trained:
+        raise ConfigError("the recipe names no task to train on that is not evaluated on")
+    return trained, held_out
+
+
+def evaluation_cost(config: GRPOConfig, held_out: Sequence[Pair]) -> str:
+    """What the evaluations of a run are, and how many attempts they take, in a sentence."""
+    evaluation, steps = config.evaluation, config.run.steps or 0
+    if not held_out:
+        return "No evaluation while training."
+    split = "named tasks" if evaluation.only else f"tasks of {evaluation.split}"
+    domains = Counter(name for name, _ in held_out)
+    where = ", ".join(f"{name} {count}" for name, count in domains.items())
+    attempts = len(held_out) * evaluation.samples
+    times = 1 + -(-steps // evaluation.every)
+    episodes = steps * config.rollout.tasks * config.rollout.samples
+    return (
+        f"Evaluation on {len(held_out)} {split} ({where}), not trained on, {evaluation.samples} "
+        f"attempts at each: {attempts} attempts before the first step, every {evaluation.every} steps "
+        f"and after the last, {times * attempts:,} in {times} evaluations, beside {episodes:,} "
+        "episodes to train on."
+    )
+
+
+def dev_tasks(domain: Domain) -> list[str]:
+    """The ids of a domain's development tasks: a fifth of its split `train`, and of each family of
+    tasks in it (telecom's ids begin with theirs), in the order of the split.
+
+    Which ones depends on their ids alone: the order of their SHA-256. So they are the same in every
+    run and for every seed, and a revision that adds or removes a task exchanges one other at most.
+    """
+    train = domain.splits.get("train", ())
+    families: dict[str, list[str]] = {}
+    for task in train:
+        family = re.match(r"\[\w+\]", task)
+        families.setdefault(family[0] if family else "", []).append(task)
+    chosen: set[str] = set()
+    for tasks in families.values():
+        drawn = sorted(tasks, key=lambda task: _digest(domain.name, task))
+        chosen.update(drawn[: round(DEV_SHARE * len(tasks))])
+    return [task for task in train if task in chosen]
+
+
+def _digest(domain: str, task: str) -> bytes:
+    return hashlib.sha256(f"{DEV}/{domain}/{task}".encode()).digest()
+
+
 def evaluation_tasks(
     domains: Sequence[str],
     evaluation: Evaluation,
@@ -68,6 +152,8 @@ def evaluation_tasks(
     split = evaluation.split
     if split is None:
         return []
+    if split == DEV:
+        return [(domain.name, task) for domain in loaded for task in dev_tasks(domain)]
     return [(domain.name, task) for domain in loaded for task in domain.task_ids(split)]
 
 
@@ -110,6 +196,9 @@ def pool_note(
 
 
 def _split(domain: Domain, split: str) -> list[Pair]:
+    if split == FIT:
+        kept = set(dev_tasks(domain))
+        return [(domain.name, task) for task in domain.task_ids("train") if task not in kept]
     ids = domain.task_ids(split)
     if split in HELD_OUT:
         raise ConfigError(

@@ -66,6 +66,8 @@ def test_a_dry_run_of_grpo_prints_a_script_that_a_shell_can_read(tmp_path: Path)
         "--output", str(output), "--set", "optimizer.lr=2e-6", "--user-model", "openai/other",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
+    assert "36 tasks of dev (airline 6, retail 15, telecom 15), not trained on" in result.stderr
+    assert "144 attempts before the first step" in result.stderr
     change, make, echo, _ = result.stdout.split("\n", 3)
     assert shlex.split(change) == ["cd", str(ROOT)]
     assert shlex.split(make) == ["mkdir", "-p", str(output)]

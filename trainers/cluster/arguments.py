@@ -54,7 +54,7 @@ def grpo_arguments(config: GRPOConfig, agent: str) -> list[str]:
         "actor.gradient_checkpointing_enable": hardware.gradient_checkpointing,
         **_checkpoints(config.run),
         "ckpt.load_enable": resumes(config),
-        # The best of many checkpoints by their score on the test tasks would be chosen with them.
+        # The last model is the one that was asked for; the best of many by a noisy score is luck.
         "ckpt.best_metric_key": "none",
     }
     if hardware.micro_tokens:

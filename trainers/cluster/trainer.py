@@ -19,7 +19,7 @@ from trainers.experience import EpisodeSamples, ExperienceMaker, score_masked
 from trainers.log import RunLog
 from trainers.metrics import episodes, evaluation_metrics, training_metrics
 from trainers.standins import standins
-from trainers.tasks import evaluation_tasks, training_tasks
+from trainers.tasks import run_tasks
 
 with standins():
     import torch
@@ -30,13 +30,9 @@ def load_tasks(strategy: Any, tokenizer: Any) -> tuple[TaskStream, list[Any] | N
     """The stream of tasks, what to evaluate on if anything, and how many optimiser steps there
     will be, for the learning rate's schedule."""
     config = settings_of_environment()
-    environment = config.environment
-    sources = (environment.source, environment.data_dir)
-    stream = TaskStream(training_tasks(config.tasks, *sources), config)
-    held_out = [
-        batch(task, evaluation=True)
-        for task in evaluation_tasks(config.tasks.domains, config.evaluation, *sources)
-    ]
+    trained, kept = run_tasks(config)
+    stream = TaskStream(trained, config)
+    held_out = [batch(task, evaluation=True) for task in kept]
     steps = (config.run.steps or 0) * config.algorithm.updates * config.algorithm.epochs
     return stream, held_out or None, steps
 

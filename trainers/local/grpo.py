@@ -32,7 +32,7 @@ from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
 from trainers.standins import SamplingParams
-from trainers.tasks import evaluation_tasks, training_tasks
+from trainers.tasks import run_tasks
 
 Group = Sequence[dict[str, Any]]
 """The played episodes of one task, as the executor answers."""
@@ -66,11 +66,9 @@ class LocalTrainer:
 
     def __init__(self, config: GRPOConfig, console: Console) -> None:
         torch.manual_seed(config.run.seed)
-        environment, run = config.environment, config.run
+        run = config.run
         self.config, self.console = config, console
-        where = environment.source, environment.data_dir
-        self.tasks = training_tasks(config.tasks, *where)
-        self.held_out = evaluation_tasks(config.tasks.domains, config.evaluation, *where)
+        self.tasks, self.held_out = run_tasks(config)
         saved = latest_checkpoint(run)
         source = config.model if saved is None else str(saved[0])
         temperature = config.rollout.temperature
