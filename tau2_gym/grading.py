@@ -19,10 +19,12 @@ from tau2_gym.types import (
     Checks,
     Criteria,
     Message,
+    Requestor,
     RewardBasis,
     Task,
     Termination,
     ToolCall,
+    ToolKind,
 )
 
 
@@ -42,6 +44,19 @@ def action_matches(action: Action, call: ToolCall) -> bool:
     return given == wanted
 
 
+def action_performed(action: Action, call: ToolCall) -> bool:
+    """Whether a call has the compared arguments of the *expected* call: those named in
+    `compare_args`, without it all of them. Unlike `action_matches`, a call without arguments is not
+    taken for one with the right arguments."""
+    if action.name != call.name:
+        return False
+    names = action.arguments if action.compare_args is None else action.compare_args
+    absent = object()
+    return all(
+        call.arguments.get(name, absent) == action.arguments.get(name, absent) for name in names
+    )
+
+
 def communicates(required: str, message: Message) -> bool:
     """Whether an agent's message says the required string: as a substring, without case, commas
     dropped from the message only. (`evaluator/evaluator_communicate.py`.)"""
@@ -53,19 +68,33 @@ def communicates(required: str, message: Message) -> bool:
 
 
 class Grader:
-    """The findings of one episode so far. `update` after every message, `checks` at any time."""
+    """The findings of one episode so far. `update` after every message, `checks` at any time.
 
-    def __init__(self, domain: Domain, task: Task) -> None:
+    Args:
+        domain, task: what is played.
+        solo: the agent plays both sides, and is expected to make the user's calls, too.
+    """
+
+    def __init__(self, domain: Domain, task: Task, *, solo: bool = False) -> None:
         criteria = task.criteria or Criteria()
         self.domain = domain
         self.task = task
+        self._solo = solo
         self._actions = criteria.actions or ()
         self._communicate = criteria.communicate
         self._assertions = criteria.env_assertions or ()
         # tau2-bench leaves the database aside where a task has neither list.
         self._compares_db = criteria.actions is not None or criteria.env_assertions is not None
         self._action_met = [False] * len(self._actions)
-        self._performed = [False] * len(self._actions)
+        # Reading is a means: who reads everything there is would meet all that is expected.
+        self._deeds = [
+            action
+            for action in self._actions
+            if self._kind(action.name, action.requestor) not in (ToolKind.READ, ToolKind.THINK)
+        ]
+        self._performed = [False] * len(self._deeds)
+        self._unexpected = 0
+        self._history = len(task.start.messages)
         self._unanswered: tuple[ToolCall, ...] = ()
         self._said = [False] * len(self._communicate)
         self._holds: tuple[bool, ...] = ()
@@ -86,6 +115,7 @@ class Grader:
         """Take in new messages and the world after them. Work is done only for what is new: calls
         and texts are compared once, the world only when it has changed."""
         for message in messages:
+            self._history -= 1
             for call in message.tool_calls:
                 for index, action in enumerate(self._actions):
                     if not self._action_met[index] and action_matches(action, call):
@@ -112,9 +142,20 @@ class Grader:
         self._unanswered = tuple(rest)
         if message.error:
             return
-        for index, action in enumerate(self._actions):
-            if action.requestor == message.requestor and action_matches(action, call):
+        for index, action in enumerate(self._deeds):
+            expected_side = self._solo or action.requestor == message.requestor
+            if not self._performed[index] and expected_side and action_performed(action, call):
                 self._performed[index] = True
+                return
+        writes = self._kind(call.name, message.requestor) is ToolKind.WRITE
+        self._unexpected += writes and self._history < 0
+
+    def _kind(self, name: str, side: Requestor) -> ToolKind | None:
+        """What the tool of that name does, if that side has one."""
+        tools = self.domain.agent_tools if side == "assistant" else self.domain.user_tools
+        if self._solo:
+            tools = {**self.domain.agent_tools, **self.domain.user_tools}
+        return tools[name].kind if name in tools else None
 
     def checks(self, world: World) -> Checks:
         """The findings now. `world` is the one of the last `update`."""
@@ -127,6 +168,7 @@ class Grader:
             db_similarity=self._similarity,
             actions=tuple(self._action_met),
             performed=tuple(self._performed),
+            unexpected=self._unexpected,
             communicate=tuple(self._said),
             env_assertions=self._holds,
         )

@@ -102,9 +102,10 @@ class RewardConfig:
         tool_call_cap: the most that `tool_call` pays in an episode.
         malformed, ownership, tool_error, repetition: taken for each such event (see `Turn`).
         overlong: penalty on the agent's total length, or None.
-        strict_actions: count an expected action towards the partial score only when a call by the
-            expected side succeeded. tau2-bench also counts failed calls, and the agent's calls of
-            the user's tools, which an agent can learn to collect.
+        lenient_actions: count an expected action towards the partial score as tau2-bench's ACTION
+            check does: failed calls, calls without arguments and the other side's calls count, too.
+            For parity with Barnes' tau2 pipeline alone: one message that calls every tool with `{}`
+            then earns most of what there is (`docs/rewards.md`).
 
     Raises:
         ConfigError: an amount is negative, gamma not in [0, 1], or the preset unknown.
@@ -121,7 +122,7 @@ class RewardConfig:
     tool_error: float = 0.0
     repetition: float = 0.0
     overlong: Overlong | None = None
-    strict_actions: bool = False
+    lenient_actions: bool = False
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -182,21 +183,33 @@ def default_weights(domain: str) -> Weights:
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
 
 
-def partial_score(checks: Checks, weights: Weights, *, strict: bool = False) -> float:
+def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) -> float:
     """Φ = Σ wᵢ·cᵢ / Σ wᵢ over the components the task has; 0 if it has none with a weight.
 
-    cᵢ is the fraction of expected actions matched, of required strings said, of assertions met,
-    and `db_similarity`. With `strict`, only actions that were performed count. (Barnes' tau2 pipeline, `env.py`; its `db` component is 0 or 1, ours fine.)
+    The components are, each in [0, 1]:
+
+    - action: performed / (expected + unexpected), over the actions that do something: the overlap of
+      what was done with what was to be done. With `lenient`, matched / expected over all of them.
+    - communicate, env_assertion: required strings said, and assertions that hold, of all.
+    - db: `Checks.db_similarity`.
+
+    The weighted mean is that of Barnes' tau2 pipeline (`env.py`), which is lenient and whose db
+    component is 0 or 1.
     """
+    done, expected = sum(checks.performed), len(checks.performed)
+    if expected:
+        expected += checks.unexpected
+    if lenient:
+        done, expected = sum(checks.actions), len(checks.actions)
     total = score = 0.0
-    for weight, findings in (
-        (weights.action, checks.performed if strict else checks.actions),
-        (weights.communicate, checks.communicate),
-        (weights.env_assertion, checks.env_assertions),
+    for weight, met, of in (
+        (weights.action, done, expected),
+        (weights.communicate, sum(checks.communicate), len(checks.communicate)),
+        (weights.env_assertion, sum(checks.env_assertions), len(checks.env_assertions)),
     ):
-        if findings and weight:
+        if weight and of:
             total += weight
-            score += weight * sum(findings) / len(findings)
+            score += weight * met / of
     if weights.db:
         total += weights.db
         score += weights.db * checks.db_similarity
@@ -228,7 +241,7 @@ class Accountant:
 
     def score(self, checks: Checks) -> float:
         """Φ, as the config has it."""
-        return partial_score(checks, self.weights, strict=self.config.strict_actions)
+        return partial_score(checks, self.weights, lenient=self.config.lenient_actions)
 
     @property
     def alpha(self) -> float:

@@ -86,7 +86,7 @@ class Session:
         self.user_seed = user_seed
         self.turns = 0
         self.last: Outcome | None = None
-        self._grader = Grader(domain, task)
+        self._grader = Grader(domain, task, solo=rules.solo)
         self._accountant = Accountant(reward, domain.name)
         self._reader = TurnReader()
         self._turn: Turn | None = None

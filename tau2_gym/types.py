@@ -267,10 +267,14 @@ class Checks:
     Attributes:
         db: the databases equal the expected end state.
         db_similarity: overlap in [0, 1] of the changed fields with the expected changes; 1 iff `db`.
-        actions: for each expected action, whether some call so far matches it.
-        performed: likewise, but only by a call that succeeded and was made by the expected side.
+        actions: for each expected action, whether some call so far matches it as tau2-bench's ACTION
+            check has it (`tau2_gym.grading.action_matches`): failed calls and the other side's do.
+        performed: for each expected action that does something (reads are left out), whether the
+            expected side has made that call, successfully and with the expected arguments
+            (`tau2_gym.grading.action_performed`). One call performs one action.
         communicate: for each required string, whether the agent has said it.
         env_assertions: for each assertion, whether it holds now.
+        unexpected: successful calls of tools that write, by either side, which performed no expected action.
     """
 
     db: bool
@@ -279,6 +283,7 @@ class Checks:
     performed: tuple[bool, ...] = ()
     communicate: tuple[bool, ...] = ()
     env_assertions: tuple[bool, ...] = ()
+    unexpected: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for results and `info`."""
@@ -289,4 +294,5 @@ class Checks:
             "performed": list(self.performed),
             "communicate": list(self.communicate),
             "env_assertions": list(self.env_assertions),
+            "unexpected": self.unexpected,
         }

@@ -11,12 +11,21 @@ from hypothesis import strategies as st
 
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.domains.world import World
 from tau2_gym.episode import Episode
-from tau2_gym.grading import Grader, action_matches, communicates, official_reward, similarity
+from tau2_gym.grading import (
+    Grader,
+    action_matches,
+    action_performed,
+    communicates,
+    official_reward,
+    similarity,
+)
 from tau2_gym.types import (
     Action,
     Checks,
     Criteria,
+    InitialState,
     Message,
     RewardBasis,
     Role,
@@ -26,7 +35,7 @@ from tau2_gym.types import (
     ToolCall,
     ToolKind,
 )
-from tests.helpers import Puppet, Restless, gold_calls, gold_moves, random_call, some
+from tests.helpers import Puppet, Restless, block, gold_calls, gold_moves, make, random_call, some
 
 MET = Checks(True, 1.0, (True,), (True,), (True,))
 TASK = Task("graded", "mock", Scenario(""))
@@ -68,6 +77,107 @@ def test_an_action_is_matched_by_the_arguments_it_compares(
     action = Action("f", {"a": 1, "b": 2}, compare_args=compare)
     assert action_matches(action, ToolCall("f", arguments)) is matches
     assert not action_matches(action, ToolCall("g", arguments))
+
+
+@pytest.mark.parametrize(
+    ("compare", "arguments", "performed"),
+    [
+        # Without names, all arguments of the expected call are compared.
+        (None, {"a": 1, "b": 2}, True),
+        (None, {"a": 1, "b": 2, "c": 3}, True),
+        (None, {"a": 1.0, "b": 2}, True),
+        (None, {"a": 1}, False),
+        (None, {}, False),
+        (None, {"c": 3}, False),
+        (None, {"a": 1, "b": 3}, False),
+        (None, {"a": "1", "b": 2}, False),
+        (None, {"a": 1, "b": None}, False),
+        # No names compare nothing.
+        ((), {"a": 9}, True),
+        ((), {}, True),
+        # Names are compared where either has them.
+        (("a",), {"a": 1, "b": 9}, True),
+        (("a",), {"a": 2, "b": 2}, False),
+        (("a",), {"b": 2}, False),
+        (("a", "b"), {"a": 1}, False),
+        (("z",), {"a": 9}, True),
+        (("z",), {"z": 9}, False),
+    ],
+)
+def test_an_action_is_performed_with_the_arguments_of_the_expected_call(
+    compare: tuple[str, ...] | None, arguments: dict[str, Any], performed: bool
+) -> None:
+    action = Action("f", {"a": 1, "b": 2}, compare_args=compare)
+    assert action_performed(action, ToolCall("f", arguments)) is performed
+    assert not action_performed(action, ToolCall("g", arguments))
+
+
+def test_in_solo_mode_the_agent_performs_the_users_actions() -> None:
+    telecom = get_domain("telecom")
+    task = next(
+        task
+        for task in map(telecom.task, telecom.task_ids("small"))
+        if {call.requestor for call in gold_calls(task)} == {"user"}
+    )
+    played = {}
+    for solo in (True, False):
+        env = make("telecom", solo=solo, max_errors=1000)
+        env.reset(seed=0, options={"task_id": task.id})
+        for call in gold_calls(task):
+            *_, info = env.step(block(call.name, **call.arguments))
+        played[solo] = info["checks"]["performed"]
+        assert all(info["checks"]["actions"])
+    assert all(played[True])
+    assert not any(played[False])
+
+
+class TestPerformed:
+    """Which calls perform which of the expected actions."""
+
+    ACTIONS = (
+        Action("get_users", {}),
+        Action("create_task", {"user_id": "user_1", "title": "Milk"}),
+        Action("create_task", {"user_id": "user_1", "title": "Milk"}),
+        Action("transfer_to_human_agents", {"summary": "Help"}),
+    )
+
+    def checks(self, *calls: ToolCall, history: tuple[Message, ...] = ()) -> Checks:
+        mock = get_domain("mock")
+        start = InitialState(messages=history)
+        task = replace(TASK, criteria=Criteria(actions=self.ACTIONS), start=start)
+        grader, world = Grader(mock, task), World(mock.sides)
+        for number, call in enumerate(calls):
+            content, error = world.call(call.name, call.arguments, call.requestor)
+            sender: Any = call.requestor
+            message = Message(sender, tool_calls=(replace(call, id=str(number)),))
+            result = Message("tool", content, call_id=str(number), requestor=sender, error=error)
+            grader.update([message, result], world)
+        return grader.checks(world)
+
+    MILK = ToolCall("create_task", {"user_id": "user_1", "title": "Milk"})
+    BREAD = ToolCall("create_task", {"user_id": "user_1", "title": "Bread"})
+
+    def test_reads_are_means(self) -> None:
+        assert self.checks(ToolCall("get_users", {})).performed == (False, False, False)
+
+    def test_one_call_performs_one_action(self) -> None:
+        assert self.checks(self.MILK).performed == (True, False, False)
+        assert self.checks(self.MILK, self.MILK).performed == (True, True, False)
+        assert self.checks(self.MILK, self.MILK).unexpected == 0
+        assert self.checks(self.MILK, self.MILK, self.MILK).unexpected == 1
+
+    def test_what_nobody_expected_is_counted_if_it_succeeded_and_writes(self) -> None:
+        nobody = ToolCall("create_task", {"user_id": "nobody", "title": "Milk"})
+        dismiss = ToolCall("dismiss_notification", {"notification_id": "none"}, requestor="user")
+        check = ToolCall("check_notifications", {}, requestor="user")
+        transfer = ToolCall("transfer_to_human_agents", {"summary": "Other"})
+        checks = self.checks(nobody, dismiss, check, transfer, self.BREAD)
+        assert (checks.performed, checks.unexpected) == ((False, False, False), 1)
+
+    def test_what_was_done_before_the_start_is_not_held_against_anybody(self) -> None:
+        history = (Message("assistant", "Hi"), Message("user", "Hi"))
+        assert self.checks(self.BREAD, history=history).unexpected == 0
+        assert self.checks(self.BREAD, self.BREAD, history=history).unexpected == 1
 
 
 def test_who_called_does_not_matter() -> None:

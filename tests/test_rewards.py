@@ -49,7 +49,12 @@ EVERYTHING: dict[str, Any] = {
 
 class TestPartialScore:
     CHECKS = Checks(
-        False, 0.3, actions=(True, False), communicate=(True,), env_assertions=(True, True, False)
+        False,
+        0.3,
+        actions=(True, True),
+        performed=(True, False),
+        communicate=(True,),
+        env_assertions=(True, True, False),
     )
 
     def test_it_is_the_weighted_mean_of_the_fractions(self) -> None:
@@ -67,6 +72,20 @@ class TestPartialScore:
 
     def test_a_component_without_weight_does_not_count(self) -> None:
         assert partial_score(self.CHECKS, Weights(0, 0, 1, 0)) == pytest.approx(2 / 3)
+
+    def test_actions_count_once_performed_or_leniently_once_matched(self) -> None:
+        weights = Weights(1, 0, 0, 0)
+        assert partial_score(self.CHECKS, weights) == 0.5
+        assert partial_score(self.CHECKS, weights, lenient=True) == 1.0
+
+    def test_what_nobody_expected_counts_against_what_was_performed(self) -> None:
+        weights = Weights(1, 0, 0, 0)
+        assert partial_score(replace(self.CHECKS, unexpected=2), weights) == 1 / 4
+        assert partial_score(replace(self.CHECKS, unexpected=2), weights, lenient=True) == 1.0
+        only_talk = replace(self.CHECKS, performed=(), unexpected=2)
+        assert partial_score(only_talk, Weights()) == partial_score(
+            replace(only_talk, unexpected=0), Weights()
+        )
 
     def test_without_any_component_it_is_0(self) -> None:
         assert partial_score(Checks(True, 1.0), Weights()) == 0.0
@@ -384,12 +403,12 @@ def test_every_recorded_trajectory_earns_what_the_preset_promises(
             assert played["official_reward"] == row["reward"]
 
 
-def test_strict_actions_pay_nothing_for_calls_that_fail_or_are_the_users() -> None:
+def test_calls_that_fail_or_are_the_users_pay_nothing_unless_asked_for() -> None:
     task_id = "[mobile_data_issue]data_mode_off|data_usage_exceeded[PERSONA:None]"
     call = '<tool_call>{"name": "toggle_data", "arguments": {}}</tool_call>'
     scores = {}
-    for strict in (False, True):
-        env = Tau2Env("telecom", reward={"strict_actions": strict}, user=Puppet())
+    for strict, reward in ((False, {"lenient_actions": True}), (True, "progress")):
+        env = Tau2Env("telecom", reward=reward, user=Puppet())
         env.reset(seed=0, options={"task_id": task_id})
         _, reward, *_, info = env.step(call)
         scores[strict] = info["partial_score"]

@@ -98,4 +98,5 @@ def test_checks_become_plain_data() -> None:
         "performed": [],
         "communicate": [True],
         "env_assertions": [],
+        "unexpected": 0,
     }

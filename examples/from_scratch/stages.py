@@ -149,7 +149,12 @@ class Pipeline:
         return GRPOConfig(
             model=str(model),
             tasks=Tasks(domains=("telecom",), only=tasks),
-            environment=Environment(prompt="bare", reward=arm.reward, max_turns=plan.turns),
+            environment=Environment(
+                prompt="bare",
+                # The results were measured with the lenient score.
+                reward={"preset": arm.reward, "lenient_actions": True},
+                max_turns=plan.turns,
+            ),
             rollout=Rollout(
                 tasks=plan.grpo_tasks,
                 samples=plan.grpo_samples,
