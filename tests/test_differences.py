@@ -152,6 +152,13 @@ def test_a_message_makes_20_calls_at_most(calls: int) -> None:
     assert ("a message may make at most 20" in observation) is (calls > 20)
 
 
+def test_data_for_the_agents_database_leave_the_users() -> None:
+    domain = get_domain("mock")
+    world = domain.start(domain.task("update_task_with_initialization_data"))
+    assert "task_2" in world.difference()["assistant", ("tasks", "task_2")]
+    assert world.call("check_notifications", {}, "user") == ("[]", False)
+
+
 def test_a_history_that_ends_in_an_open_call_is_refused() -> None:
     task = mock_task(start=InitialState(messages=(HELLO, agent_call("get_users"))))
     with pytest.raises(ConfigError, match="ends in a call without a result"):
