@@ -37,6 +37,11 @@ class Mutant:
     line: int
     text: str
 
+    @property
+    def new(self) -> str:
+        """The line on which the fault starts."""
+        return self.text.splitlines()[self.line - 1].strip()
+
 
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its text.

@@ -78,6 +78,15 @@ def test_a_file_in_the_place_of_a_folder_is_one_sentence(path: Path) -> None:
         Journal(path / "x.jsonl").append(1)
 
 
+def test_folders_are_made_for_rows_and_not_for_whole_files(path: Path) -> None:
+    deep = path.parent / "a" / "b" / "rows.jsonl"
+    with pytest.raises(DataError, match=r"rows\.jsonl cannot be written: No such file"):
+        replace_file(deep, b"")
+    Journal(deep).append(1)
+    Journal(deep).append(2)
+    assert rows(deep) == [1, 2]
+
+
 FULL = """
 import resource, sys
 from pathlib import Path

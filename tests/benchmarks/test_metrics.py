@@ -29,10 +29,11 @@ def test_fewer_attempts_than_k_are_undefined(metric: object) -> None:
     assert metric(0, 0, 1) is None  # type: ignore[operator]
 
 
+@pytest.mark.parametrize("metric", [pass_at_k, pass_hat_k])
 @pytest.mark.parametrize(("n", "c", "k"), [(3, 4, 1), (3, -1, 1), (3, 1, 0)])
-def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
-    with pytest.raises(ValueError, match="impossible counts"):
-        pass_at_k(n, c, k)
+def test_impossible_counts_are_refused(metric: object, n: int, c: int, k: int) -> None:
+    with pytest.raises(ValueError, match=f"impossible counts: {c} of {n} attempts, k={k}"):
+        metric(n, c, k)  # type: ignore[operator]
 
 
 def test_the_mean_is_over_tasks_of_all_strata() -> None:
@@ -104,3 +105,11 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     values: dict[str, list[float | None]] = {"a": [i / 37 for i in range(37)]}
     assert estimate(values, seed=3) == estimate(values, seed=3)
     assert estimate(values, seed=3) != estimate(values, seed=4)
+
+
+def test_an_interval_that_was_published_is_found_again() -> None:
+    found = estimate({"a": [i / 37 for i in range(37)], "b": [1.0, 0.0, None, 1.0]})
+    assert found.to_dict() == {
+        "value": pytest.approx(0.5, abs=1e-9), "low": pytest.approx(0.4033783783783784, abs=1e-9),
+        "high": pytest.approx(0.5939189189189189, abs=1e-9), "tasks": 40,
+    }  # fmt: skip

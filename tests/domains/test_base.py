@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tau2_gym.domains import DOMAINS
-from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.domains import DOMAINS, base
+from tau2_gym.domains.base import Domain, check_split, get_domain
 from tau2_gym.errors import ConfigError, DataError
-from tau2_gym.types import EnvFunction, InitialState, Message, ToolCall
+from tau2_gym.types import Action, Criteria, EnvFunction, InitialState, Message, ToolCall
 from tests.helpers import gold_calls, some
 
 SPLITS = {
@@ -45,6 +45,29 @@ def test_unknown_names_are_refused_naming_the_known_ones(
         get_domain(*arguments)
 
 
+def test_a_domain_says_what_it_was_made_of() -> None:
+    mock = get_domain("mock")
+    said = {
+        name: f"the {name}"
+        for name in ("name", "source", "revision", "policy", "policy_solo", "user_guidelines",
+                     "agent_instruction", "agent_instruction_source")
+    }  # fmt: skip
+    some_task = mock.task("create_task_1")
+    domain = Domain(
+        **said,
+        sides=mock.sides,
+        tasks={"a": some_task},
+        splits={"x": ["a"]},
+        key=("mock", "", None),
+    )
+    assert {name: getattr(domain, name) for name in said} == said
+    assert (domain.sides, domain.tasks) == (mock.sides, {"a": some_task})
+    assert domain.splits == {"x": ("a",), "full": ("a",)}
+    assert domain.agent_tools == mock.sides.agent.tools
+    assert mock.sides.user is not None
+    assert domain.user_tools == mock.sides.user.tools
+
+
 class TestSplits:
     @pytest.mark.parametrize("name", DOMAINS)
     def test_they_have_tau2_benchs_sizes(self, name: str) -> None:
@@ -73,6 +96,18 @@ class TestSplits:
             airline.task_ids("small")
         with pytest.raises(ConfigError, match="unknown task 'x' of airline; it has 50 tasks"):
             airline.task("x")
+
+    def test_a_split_is_checked_without_loading_its_domain(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(base, "load_domain")
+        for name, splits in SPLITS.items():
+            for split in splits:
+                check_split(name, split)
+        with pytest.raises(ConfigError, match="unknown split of airline 'small'; allowed: base, f"):
+            check_split("airline", "small")
+        with pytest.raises(ConfigError, match="unknown domain 'bank'"):
+            check_split("bank", "test")
 
 
 class TestStart:
@@ -112,8 +147,42 @@ class TestStart:
         with pytest.raises(DataError, match="message history of task 'broken history'"):
             mock.start(task)
 
+    def test_of_a_history_only_what_writes_is_replayed(self) -> None:
+        mock = get_domain("mock")
+        calls = (
+            ToolCall("get_users", {"wrong": 1}),  # would fail if it were called
+            ToolCall("no_such_tool", {}),
+            ToolCall("update_task_status", {"task_id": "task_1", "status": "completed"}),
+        )
+        start = InitialState(messages=(Message("assistant", None, calls),))
+        task = replace(mock.task("create_task_1"), id="a history", start=start)
+        (row,) = mock.start(task).difference().values()
+        assert '"status": "completed"' in row
+
 
 class TestExpected:
+    def test_a_new_bill_is_never_the_expected_one(self) -> None:
+        """Bills have random names in tau2-bench, so that the two never agree there."""
+        telecom = get_domain("telecom")
+        refuel = {"customer_id": "C1002", "line_id": "L1004", "gb_amount": 2.0}
+        action = Action("refuel_data", refuel)
+        task = telecom.task(telecom.task_ids("base")[0])
+        task = replace(task, id="refuel", criteria=Criteria(actions=(action,)))
+        world = telecom.start(task)
+        assert world.call("refuel_data", refuel, "assistant")[1] is False
+        expected, played = telecom.expected(task), world.difference()
+        bill = ("assistant", ("bills", 6))
+        assert expected[bill] != played[bill]
+
+    def test_it_is_computed_once_until_it_is_forgotten(self) -> None:
+        mock = get_domain("mock")
+        task = mock.task("update_task_1")
+        first = mock.expected(task)
+        assert mock.expected(task) is first
+        mock.forget()
+        assert mock.expected(task) is not first
+        assert mock.expected(task) == first
+
     def test_it_is_the_start_after_the_expected_actions(self) -> None:
         mock = get_domain("mock")
         task = mock.task("update_task_1")

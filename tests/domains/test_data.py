@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -156,6 +157,10 @@ class TestContentsAloneDecideTheRevision:
     def plain(self, tmp_path: Path) -> str:
         folder(tmp_path / "plain" / "shop", tasks=TASKS, db=self.DB)
         return self.revision(tmp_path / "plain")
+
+    def test_it_stays_the_same_over_the_years(self, plain: str) -> None:
+        text = json.dumps({"db": self.DB, "tasks": TASKS}, sort_keys=True).replace(" ", "")
+        assert plain == hashlib.sha256(text.encode()).hexdigest()[:12]
 
     def test_the_order_of_reading(self, tmp_path: Path, plain: str) -> None:
         assert self.revision(tmp_path / "plain", ("db", "tasks")) == plain

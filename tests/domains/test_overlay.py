@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from tau2_gym.domains import overlay as overlay_module
 from tau2_gym.domains.base import Domain
-from tau2_gym.domains.overlay import BaseDatabase, Overlay
+from tau2_gym.domains.overlay import BaseDatabase, Overlay, Row
 from tau2_gym.errors import DataError
 
 ROWS_PER_TABLE = 150
@@ -66,6 +67,29 @@ def base() -> BaseDatabase:
 @pytest.fixture
 def overlay(base: BaseDatabase) -> Overlay:
     return Overlay(base)
+
+
+class TestCopies:
+    def test_they_are_equal_and_private(self) -> None:
+        row = Row(Person(name="Ann", age=3, tags=["x"]))
+        copy: Any = row.copy()
+        assert copy == row.model
+        copy.tags.append("y")
+        assert row.model == Person(name="Ann", age=3, tags=["x"])
+
+    @pytest.mark.parametrize("stored", ["7", "seven", 7.0, [1]])
+    def test_what_a_tool_stored_against_the_types_is_kept(self, stored: Any) -> None:
+        row = Row(Person(name="Ann").model_copy(update={"age": stored}))
+        for _ in range(2):
+            copy: Any = row.copy()
+            assert (copy.age, type(copy.age)) == (stored, type(stored))
+            assert copy is not row.model
+
+    def test_sound_rows_are_parsed_since_that_is_faster(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(overlay_module, "deepcopy")
+        assert Row(Person(name="Ann")).copy() == Person(name="Ann")
 
 
 class TestTransactions:

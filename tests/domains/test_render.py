@@ -41,6 +41,12 @@ def test_numbers_become_strings_outside_of_models_only(result: Any, text: str) -
     assert render(result) == text
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_model_is_dumped_as_it_is_even_where_a_tool_has_put_in_something_else() -> None:
+    bill = BILL.model_copy(update={"total": "two"})
+    assert render(bill) == DUMPED.replace("2.0", '"two"')
+
+
 def test_what_has_no_such_form_is_an_error() -> None:
     with pytest.raises(ValueError, match="Unsupported type"):
         render([object()])

@@ -37,6 +37,7 @@ def test_bound_functions_see_the_database_and_each_other() -> None:
     assert tools.count() == 6
     assert tools.count(start=0) == 5
     assert tools.first == "x"
+    assert tools.salt == "salt"
     assert not hasattr(tools, "heavy")
 
 
@@ -80,4 +81,5 @@ def test_the_sources_own_class_stays_as_it_was() -> None:
     assert copy.__qualname__ == "Other.count"
     assert copy.__doc__ == "How many."
     assert copy.__kwdefaults__ == {"start": 1}
+    assert copy.__annotations__ == {"start": "int", "return": "int"}
     assert (Published.count.__qualname__, Published.count.__globals__) == before
