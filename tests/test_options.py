@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[typer.Typer, list[str]]] = {
 
 
 HUGE, LONG = "9" * 30, "9" * 5000
-NUMBERS = ("-1", "0", "1.5", "nan", "inf", "-inf", "1e999", HUGE, LONG, "many", "", " ")
+NUMBERS = ("-1", "0", "1.5", "nan", "inf", "-inf", HUGE, LONG, "many", "")
 TEXTS = ("", " , ", "no such thing", "\0")
 
 # Values that mean something. All others must be refused.
@@ -123,7 +123,7 @@ def test_the_commands_do_when_nothing_is_wrong(name: str, here: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
-@pytest.mark.parametrize(("name", "option", "value"), cases())
+@pytest.mark.parametrize(("name", "option", "value"), list(cases()))
 def test_what_an_option_cannot_mean_is_refused(
     name: str, option: str, value: str, here: Path
 ) -> None:
