@@ -12,7 +12,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from tau2_gym.completion.faults import ContextOverflow
 from tau2_gym.completion.metering import Usage
+from tau2_gym.errors import ConfigError, InfrastructureError
 
 Action = str | Mapping[str, Any]
 """What an environment's `step` takes: text in any accepted form, or an OpenAI assistant message."""
@@ -100,4 +102,14 @@ class AsyncAgent(Protocol):
         ...
 
 
-__all__ = ["Action", "Agent", "AgentView", "AsyncAgent", "Reply", "Usage"]
+def first_prompt_too_long(domain: str, error: ContextOverflow) -> Exception:
+    """What it means that not even the first prompt fits the model: a wrong set-up, unless the server
+    that says so has answered others."""
+    kind = InfrastructureError if error.answered else ConfigError
+    return kind(
+        f"the first prompt in {domain} is too long for the model ({error}): use prompt='compact', "
+        "or a model with a longer context"
+    )
+
+
+__all__ = ["Action", "Agent", "AgentView", "AsyncAgent", "Reply", "Usage", "first_prompt_too_long"]

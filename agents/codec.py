@@ -54,6 +54,7 @@ class ChatCodec:
 
     Attributes:
         end: the token that ends a turn.
+        vocabulary: how many tokens the tokenizer knows.
 
     Raises:
         ConfigError: the tokenizer has no chat template, or one that shows no tools (if it is to) or
@@ -62,6 +63,7 @@ class ChatCodec:
 
     def __init__(self, tokenizer: Any, *, thinking: bool | None = None, tools: bool = True) -> None:
         self.tokenizer = tokenizer
+        self.vocabulary = len(tokenizer)
         self._shows_tools = tools
         self._options = {} if thinking is None else {"enable_thinking": thinking}
         name = getattr(tokenizer, "name_or_path", "") or type(tokenizer).__name__

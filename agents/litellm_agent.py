@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.base import Action, AgentView, Reply
+from agents.base import Action, AgentView, Reply, first_prompt_too_long
 from agents.prompts import PromptBuilder, make_prompt
 from tau2_gym.completion import (
     ChatModel,
@@ -15,7 +15,6 @@ from tau2_gym.completion import (
     call_seed,
     run_sync,
 )
-from tau2_gym.errors import ConfigError
 
 Memory = tuple[ExactTokens | None, ...]
 """The tokens of each turn so far, None for a turn whose tokens the server did not return."""
@@ -59,10 +58,7 @@ class LiteLLMAgent:
             completion = await self._complete(view, seed)
         except ContextOverflow as error:
             if view.turn == 0:
-                raise ConfigError(
-                    f"the first prompt in {view.domain} is too long for the model ({error}): use "
-                    "prompt='compact', or a model with a longer context"
-                ) from error
+                raise first_prompt_too_long(view.domain, error) from error
             return Reply(None, memory, stop="context_overflow")
         return Reply(action_of(completion), (*memory, completion.exact), completion.usage)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from agents.base import AsyncAgent
 from agents.checkpoints import find_model
 from agents.sampling import SamplingParams
+from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.errors import ConfigError, one_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,9 @@ class AgentModel:
         prompt: `official`, `compact` or `bare`.
         thinking: whether a model that can think does so; None leaves it to its template.
         sampling: how turns are sampled.
-        startup: seconds that an SGLang server is waited for while it starts.
+        startup, outage: seconds that servers are waited for while they start, and while they are down
+            later on.
+        send_seed: whether requests hold the seed of their turn.
     """
 
     name: str
@@ -41,11 +44,13 @@ class AgentModel:
     prompt: str = "official"
     thinking: bool | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
-    startup: float = 60.0
+    startup: float = STARTUP
+    outage: float = OUTAGE
+    send_seed: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on: all but where the servers are."""
-        how = ("urls", "startup")
+        """What results depend on: all but where the servers are and how long they are waited for."""
+        how = ("urls", "startup", "outage")
         return {name: value for name, value in asdict(self).items() if name not in how}
 
 
@@ -58,16 +63,23 @@ class ChatOptions:
         url: an OpenAI-compatible server; without it LiteLLM knows the address.
         temperature: of its answers.
         extra_body: what else each request holds.
+        startup, outage: seconds that the server is waited for while it starts, and while it is down
+            later on.
+        send_seed: whether requests hold a seed.
     """
 
     name: str
     url: str | None = None
     temperature: float = 0.0
     extra_body: Mapping[str, Any] = field(default_factory=dict)
+    startup: float = STARTUP
+    outage: float = OUTAGE
+    send_seed: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on: all but where the server is."""
-        return {name: value for name, value in asdict(self).items() if name != "url"}
+        """What results depend on: all but where the server is and how long it is waited for."""
+        how = ("url", "startup", "outage")
+        return {name: value for name, value in asdict(self).items() if name not in how}
 
     def chat_model(self, cassette: Cassette | None = None) -> ChatModel:
         """The model, ready to be asked.
@@ -82,6 +94,9 @@ class ChatOptions:
             base_url=self.url,
             temperature=self.temperature,
             extra_body=self.extra_body,
+            startup=self.startup,
+            outage=self.outage,
+            send_seed=self.send_seed,
             cassette=cassette,
         )
 
@@ -125,7 +140,14 @@ def _token_agent(
     if kind == "transformers":
         make = partial(TransformersBackend.load, name)
     elif model.urls:
-        make = partial(SGLangBackend, model.urls, model=name, startup=model.startup)
+        make = partial(
+            SGLangBackend,
+            model.urls,
+            model=name,
+            startup=model.startup,
+            outage=model.outage,
+            send_seed=model.send_seed,
+        )
     elif cassette is None:
         raise ConfigError("agent 'sglang' needs the address of a server: give it with --sglang-url")
     codec = ChatCodec.load(name, thinking=model.thinking, tools=shows_tools(model.prompt))
@@ -160,6 +182,9 @@ def _litellm(model: AgentModel, source: str, cassette: Cassette | None) -> Async
         top_p=None if sampling.top_p == 1 else sampling.top_p,
         max_tokens=sampling.max_new_tokens,
         extra_body=extra,
+        startup=model.startup,
+        outage=model.outage,
+        send_seed=model.send_seed,
         cassette=cassette,
     )
     return LiteLLMAgent(chat, make_prompt(model.prompt, source))

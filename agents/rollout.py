@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agents.attempts import Attempt, Record
 from agents.base import Agent, AgentView, AsyncAgent, Reply
+from tau2_gym.completion.clocks import at_most, stopped_clocks
 from tau2_gym.completion.metering import metered
+from tau2_gym.completion.redaction import redact
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError, UserFault
 from tau2_gym.judge import Judge, judged_reward
@@ -38,7 +40,8 @@ class Limits:
         episodes: episodes under way at a time.
         agent_calls, user_calls: calls of models that wait at a time, for each side.
         call_timeout: seconds for one call, retries included.
-        episode_timeout: seconds for one episode.
+        episode_timeout: seconds for one episode. Neither counts the time for which a server is down
+            and waited for (`tau2_gym.completion.servers`).
 
     Raises:
         ConfigError: a limit is not positive.
@@ -53,7 +56,7 @@ class Limits:
     def __post_init__(self) -> None:
         if min(self.episodes, self.agent_calls, self.user_calls) < 1:
             raise ConfigError("at least one episode and one call must be allowed at a time")
-        if min(self.call_timeout, self.episode_timeout) <= 0:
+        if not (self.call_timeout > 0 and self.episode_timeout > 0):
             raise ConfigError("time-outs must be positive numbers of seconds")
 
 
@@ -120,7 +123,7 @@ class Player:
             attempt.domain, attempt.task_id, attempt.trial, attempt.seed, domain.revision
         )
         try:
-            async with asyncio.timeout(self.limits.episode_timeout):
+            async with at_most(self.limits.episode_timeout):
                 await self._play(session, attempt, record)
         except Tau2GymError:
             raise
@@ -223,12 +226,15 @@ class Player:
             InfrastructureError: no answer in time.
         """
         limit = self.limits.call_timeout
-        async with gate:
-            try:
-                async with asyncio.timeout(limit):
-                    return await call()
-            except TimeoutError as error:
-                raise InfrastructureError(f"no answer after {limit} s") from error
+        with stopped_clocks():  # Those before it may be waiting for a server that is down.
+            await gate.acquire()
+        try:
+            async with at_most(limit):
+                return await call()
+        except TimeoutError as error:
+            raise InfrastructureError(f"no answer after {limit} s") from error
+        finally:
+            gate.release()
 
 
 def _sum(one: Ledger, other: Ledger) -> Ledger:
@@ -237,7 +243,7 @@ def _sum(one: Ledger, other: Ledger) -> Ledger:
 
 def _blame(record: Record, fault: Fault, error: BaseException) -> None:
     record.fault = fault.value
-    record.error = f"{type(error).__name__}: {error}"
+    record.error = redact(f"{type(error).__name__}: {error}")
     record.official_reward = None
 
 

@@ -13,13 +13,13 @@ from typing import Any
 from uuid import uuid4
 
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
-from agents.base import AgentView, Reply, Usage
+from agents.base import AgentView, Reply, Usage, first_prompt_too_long
 from agents.codec import ChatCodec
 from agents.prompts import PromptBuilder, make_prompt, shows_tools
 from agents.sampling import SamplingParams
 from agents.trajectory import Segment, Span, Trajectory
 from tau2_gym.completion import call_seed
-from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.errors import DataError, InfrastructureError
 from tau2_gym.rewards import Ledger
 
 Messages = tuple[Mapping[str, Any], ...]
@@ -105,11 +105,13 @@ class TokenAgent:
             )
         except ContextOverflow as error:
             if memory is None:
-                raise ConfigError(
-                    f"the first prompt in {view.domain} is too long for the model ({error}): use "
-                    "prompt='compact', or a model with a longer context"
-                ) from error
+                raise first_prompt_too_long(view.domain, error) from error
             return Reply(None, memory, stop="context_overflow")
+        if max(generation.ids) >= self.codec.vocabulary:
+            raise InfrastructureError(
+                f"the model server gave token {max(generation.ids)}; the tokenizer ends before "
+                f"{self.codec.vocabulary}"
+            )
         action = self.codec.parse(generation.ids)
         turn = Written(len(draft.ids), generation)
         grown = replace(draft, ids=draft.ids + generation.ids, turns=(*draft.turns, turn))

@@ -35,7 +35,7 @@ from tau2_gym.completion import (
 )
 from tau2_gym.completion import http as http_module
 from tau2_gym.completion import model as model_module
-from tau2_gym.completion.faults import redact, shown_url
+from tau2_gym.completion.redaction import redact, shown_url
 from tau2_gym.completion.wire import NotACompletion, read_completion
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.chat_server import ChatServer, Drop, Hang, Status, Whole, call, in_turn
@@ -268,7 +268,7 @@ def test_a_wrong_address(server: ChatServer, litellm: bool) -> None:
         (server.url.removesuffix("/v1"), "usually ends in /v1"),
     ]:
         with pytest.raises(ConfigError, match=words):
-            ask(ChatModel(name, base_url=url, litellm=litellm, retries=1))
+            ask(ChatModel(name, base_url=url, litellm=litellm, retries=1, startup=0))
 
 
 @both_ways

@@ -51,7 +51,9 @@ def check_user(config: GRPOConfig) -> None:
         return
     asked = [{"role": "user", "content": "Call the tool `ring`, and say nothing."}]
     try:
-        answer = run_sync(replace(user.model, retries=0).complete(asked, tools=[RING], seed=0))
+        answer = run_sync(
+            replace(user.model, retries=0, startup=0).complete(asked, tools=[RING], seed=0)
+        )
     except (ConfigError, InfrastructureError) as error:
         raise ConfigError(f"the user's model cannot be used: {error}") from error
     if "<tool_call>" in answer.said:

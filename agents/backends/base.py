@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
@@ -10,6 +9,7 @@ from typing import Literal, Protocol, runtime_checkable
 from agents.sampling import SamplingParams
 from agents.trajectory import Versions
 from tau2_gym.completion import ContextOverflow
+from tau2_gym.completion.wire import is_logprob, is_token
 from tau2_gym.errors import InfrastructureError
 
 __all__ = ["ContextOverflow", "FinishReason", "Generation", "GenerationBackend"]
@@ -42,7 +42,9 @@ class Generation:
     def __post_init__(self) -> None:
         if not self.ids:
             raise InfrastructureError("the model server sampled nothing")
-        if len(self.ids) != len(self.logprobs) or not all(map(math.isfinite, self.logprobs)):
+        if not all(map(is_token, self.ids)):
+            raise InfrastructureError("the model server gave a token id that is none")
+        if len(self.ids) != len(self.logprobs) or not all(map(is_logprob, self.logprobs)):
             raise InfrastructureError("the model server gave no log-probability for each token")
         if sum(count for _, count in self.versions) != len(self.ids):
             raise InfrastructureError("the model server's weight versions do not cover the tokens")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -20,9 +20,15 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from agents.backends.base import ContextOverflow, FinishReason, Generation
-from agents.backends.wire import Part, is_overflow, joined, read_answer, read_error, read_json
+from agents.backends.wire import Part, is_overflow, joined, read_answer, read_error
 from agents.sampling import SamplingParams
 from agents.trajectory import Versions
+from tau2_gym.completion.bodies import Unreadable, check_headers, limited, read_json
+from tau2_gym.completion.clocks import stopped_clocks
+from tau2_gym.completion.faults import CallFailed, Kind, wished_pause
+from tau2_gym.completion.http import bearer
+from tau2_gym.completion.redaction import checked_url, endpoint, redact, shown_url
+from tau2_gym.completion.servers import LOOK, OUTAGE, POLL, STARTUP, Server, Waiting
 from tau2_gym.errors import ConfigError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -34,8 +40,10 @@ TRANSIENT = (408, 429)
 REMEMBERED = 100_000
 """How many episodes' servers are remembered."""
 
-POLL = 0.5
-"""Seconds between looks whether a server has started."""
+LONGEST_PAUSE = 60.0
+"""Seconds between two attempts at most."""
+
+_jitter = random.Random()
 
 
 class NotReady(ConfigError):
@@ -51,15 +59,18 @@ class SGLangBackend:
         model: the model they must serve, by the name or path that they were started with; None
             takes any.
         context_length: tokens; by default what the servers say.
-        startup: seconds to wait for a server that is starting, as it says by answering HTTP 503.
+        startup: seconds to wait for servers that are starting: that refuse connections, or answer
+            HTTP 503.
+        outage: seconds to wait, later on, while none of the servers is up.
         timeout: seconds for one request.
-        attempts: how often a request is made before it is given up.
+        attempts: how often a request is made of servers that are up before it is given up.
         backoff: seconds before the second attempt, at most; doubles with each further one, up to a
             minute.
         api_key: sent as a bearer token.
+        send_seed: whether requests hold the seed of their turn.
 
     Raises:
-        ConfigError: an address is not one, or aiohttp or tenacity are missing.
+        ConfigError: an address is not one, or aiohttp is missing.
     """
 
     def __init__(
@@ -68,25 +79,23 @@ class SGLangBackend:
         *,
         model: str | None = None,
         context_length: int | None = None,
-        startup: float = 60.0,
+        startup: float = STARTUP,
+        outage: float = OUTAGE,
         timeout: float = 600.0,
         attempts: int = 8,
         backoff: float = 0.5,
         api_key: str | None = None,
+        send_seed: bool = True,
     ) -> None:
         try:
             import aiohttp  # noqa: F401
-            import tenacity  # noqa: F401
         except ImportError as error:
             raise ConfigError(
-                "the sglang backend takes aiohttp and tenacity: pip install 'tau2-gym[sglang]'"
+                "the sglang backend takes aiohttp: pip install 'tau2-gym[sglang]'"
             ) from error
-        self.urls = [url.strip().rstrip("/").removesuffix("/generate") for url in urls]
-        for url in self.urls:
-            if not url.startswith(("http://", "https://")):
-                raise ConfigError(
-                    f"a server's address begins with http:// or https://, not {url!r}"
-                )
+        self.urls = [
+            checked_url(url.strip().rstrip("/").removesuffix("/generate"), api_key) for url in urls
+        ]
         if not self.urls:
             raise ConfigError("the sglang backend needs the address of a server")
         self.model = model
@@ -97,7 +106,9 @@ class SGLangBackend:
         self.context_length = context_length
         self._ready: int | None = None
         self._checking = asyncio.Lock()
-        self._key = api_key
+        self._send_seed = send_seed
+        self._headers = {"Accept-Encoding": "identity", **bearer(api_key)}
+        self._server = Server(", ".join(map(shown_url, self.urls)), self._looks_up, startup, outage)
         self._session: aiohttp.ClientSession | None = None
         self._aborts: set[asyncio.Task[None]] = set()
         self._homes: dict[str, int] = {}
@@ -110,7 +121,7 @@ class SGLangBackend:
         Raises:
             ConfigError: one cannot be reached, is not ready in time, or serves another model.
         """
-        if self._ready is None:
+        with stopped_clocks():  # Of all that wait while one asks.
             async with self._checking:
                 if self._ready is None:
                     found = [await self._started(url) for url in self.urls]
@@ -151,16 +162,30 @@ class SGLangBackend:
         self._checking = asyncio.Lock()  # The old one may belong to an event loop that has ended.
 
     async def _started(self, url: str) -> int:
-        """Make sure of one server when it has started. Where nothing listens nothing is waited for:
-        that is rather a wrong address."""
-        deadline = time.monotonic() + self.startup
-        while True:
-            try:
-                return await self._check(url)
-            except NotReady:
-                if time.monotonic() + POLL > deadline:
-                    raise
-            await asyncio.sleep(POLL)
+        """Make sure of one server when it has started."""
+        with Waiting(shown_url(url), self.startup) as wait:
+            while True:
+                try:
+                    return await self._check(url)
+                except NotReady:
+                    if wait.seconds + POLL > self.startup:
+                        raise
+                await asyncio.sleep(POLL)
+
+    async def _looks_up(self) -> bool:
+        """Whether one of the servers is up."""
+        return any(await asyncio.gather(*map(self._is_up, self.urls)))
+
+    async def _is_up(self, url: str) -> bool:
+        import aiohttp
+
+        limit = aiohttp.ClientTimeout(total=LOOK)
+        address = endpoint(url, "/health")
+        try:
+            async with self._open().get(address, timeout=limit, allow_redirects=False) as response:
+                return response.status < 500
+        except (aiohttp.ClientError, TimeoutError):
+            return False
 
     async def _check(self, url: str) -> int:
         """Make sure of one server, and give its context length."""
@@ -170,59 +195,76 @@ class SGLangBackend:
         try:
             served = [info["model_path"], info.get("served_model_name"), info.get("tokenizer_path")]
             context = int(models["data"][0]["max_model_len"])
-        except (KeyError, IndexError, TypeError, AttributeError) as error:
-            raise ConfigError(f"{url} does not say what it serves, as SGLang does") from error
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError, OverflowError):
+            raise ConfigError(
+                f"{shown_url(url)} does not say what it serves, as SGLang does"
+            ) from None
         if self.model is not None and not any(_same(self.model, name) for name in served if name):
-            raise ConfigError(f"the server at {url} serves {served[0]}, not {self.model}")
+            name = redact(str(served[0]))
+            raise ConfigError(f"the server at {shown_url(url)} serves {name}, not {self.model}")
         return context
 
     async def _get(self, url: str, *paths: str) -> Any:
-        """What a server answers at the first of these paths that it knows."""
+        """What a server answers at the first of these paths that it knows; None if it is not JSON."""
         import aiohttp
 
         limit = aiohttp.ClientTimeout(total=30)
-        status, path = 404, ""
+        status, path, place = 404, "", shown_url(url)
         for path in paths:
             try:
-                async with self._open().get(url + path, timeout=limit) as response:
-                    status, body = response.status, await response.text()
+                async with self._open().get(
+                    endpoint(url, path), timeout=limit, allow_redirects=False
+                ) as response:
+                    status, body = response.status, await _read(response)
+            except Unreadable as error:
+                raise ConfigError(f"{place} answered with {error} to {path}") from None
             except (aiohttp.ClientError, TimeoutError) as error:
-                raise ConfigError(
-                    f"no SGLang server answers at {url} ({_cause(error)}): start one with "
+                # A name that stands for no host is a wrong address. All else may be a server that
+                # has not opened its port yet.
+                kind = (
+                    ConfigError if isinstance(error, aiohttp.ClientConnectorDNSError) else NotReady
+                )
+                raise kind(
+                    f"no SGLang server answers at {place} ({_cause(error)}): start one with "
                     "`python -m sglang.launch_server`, or correct the address"
-                ) from error
+                ) from None
             if status == 200:
-                return read_json(body)
+                try:
+                    return read_json(body)
+                except Unreadable:
+                    return None
             if status != 404:
                 break
         if status == 503:
             raise NotReady(
-                f"the server at {url} is not ready after {self.startup:g} s (HTTP 503 from {path})"
+                f"the server at {place} is not ready after {self.startup:g} s "
+                f"(HTTP 503 from {path})"
             )
         if status in (401, 403):
-            raise ConfigError(f"the server at {url} wants another API key (HTTP {status})")
+            raise ConfigError(f"the server at {place} wants another API key (HTTP {status})")
         raise ConfigError(
-            f"{url} is no SGLang server of version 0.5 or later (HTTP {status} from {path})"
+            f"{place} is no SGLang server of version 0.5 or later (HTTP {status} from {path})"
         )
 
     async def _request(
         self, ids: list[int], params: SamplingParams, rid: str, stop_ids: Sequence[int]
     ) -> Part:
         """One request, made again while servers and connections fail."""
-        from tenacity import (
-            AsyncRetrying,
-            retry_if_exception_type,
-            stop_after_attempt,
-            wait_random_exponential,
-        )
+        try:
+            return await self._server.keep_trying(
+                lambda number: self._post(ids, params, rid, stop_ids), self.attempts, self._pause
+            )
+        except CallFailed as error:
+            wrong = error.kind is Kind.REJECTED and not self._server.answered
+            raise (ConfigError if wrong else InfrastructureError)(str(error)) from None
+        except ContextOverflow as error:
+            error.answered = self._server.answered
+            raise
 
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(InfrastructureError),
-            stop=stop_after_attempt(self.attempts),
-            wait=wait_random_exponential(multiplier=self.backoff, max=60),
-            reraise=True,
-        )
-        return await retrying(self._post, ids, params, rid, stop_ids)
+    def _pause(self, failures: int) -> float:
+        """Seconds until the next attempt."""
+        longest = min(LONGEST_PAUSE, self.backoff * 2.0 ** min(failures - 1, 30))
+        return longest * _jitter.random()
 
     async def _post(
         self, ids: list[int], params: SamplingParams, rid: str, stop_ids: Sequence[int]
@@ -231,38 +273,54 @@ class SGLangBackend:
 
         episode = rid.rpartition("/")[0]
         url = self._home(episode)
+        place = shown_url(url)
         attempt = f"{rid}/{uuid4().hex[:8]}"
+        sampling = {**params.to_sglang(), "stop_token_ids": list(stop_ids)}
+        if not self._send_seed:
+            del sampling["sampling_seed"]
         request = {
             "rid": attempt,
             "input_ids": ids,
-            "sampling_params": {**params.to_sglang(), "stop_token_ids": list(stop_ids)},
+            "sampling_params": sampling,
             "return_logprob": True,
         }
         headers = {"X-SMG-Routing-Key": episode}
+        # None of these errors is chained: their own texts can repeat a key.
         try:
             async with self._open().post(
-                f"{url}/generate", json=request, headers=headers
+                endpoint(url, "/generate"), json=request, headers=headers, allow_redirects=False
             ) as response:
-                body = await response.text()
+                body = await _read(response)
         except asyncio.CancelledError:
             self._abort(url, attempt)
             raise
+        except Unreadable as error:
+            self._leave(episode)
+            raise CallFailed(f"{place} answered with {error}", Kind.GARBLED) from None
+        except aiohttp.ClientConnectorError as error:
+            self._leave(episode)
+            reason = f"the connection to {place} failed: {_cause(error)}"
+            raise CallFailed(reason, Kind.UNREACHABLE) from None
         except aiohttp.ClientError as error:
             self._leave(episode)
-            raise InfrastructureError(f"the connection to {url} failed: {_cause(error)}") from error
-        except TimeoutError as error:
+            reason = f"the connection to {place} failed: {_cause(error)}"
+            raise CallFailed(reason, Kind.LOST) from None
+        except TimeoutError:
             self._abort(url, attempt)
             self._leave(episode)
-            raise InfrastructureError(f"{url} did not answer in {self.timeout} s") from error
+            raise CallFailed(f"{place} did not answer in {self.timeout} s", Kind.LATE) from None
         if response.status == 200:
-            return read_answer(body, url, len(ids))
+            return read_answer(body, place, len(ids))
         message = read_error(body)
         if response.status >= 500 or response.status in TRANSIENT:
             self._leave(episode)
-            raise InfrastructureError(f"{url} failed (HTTP {response.status}): {message}")
+            wish = min(wished_pause(response.headers.get("Retry-After")), self.timeout)
+            kind = Kind.DOWN if response.status in (502, 503) else Kind.BUSY
+            raise CallFailed(f"{place} failed (HTTP {response.status}): {message}", kind, wish)
         if is_overflow(message):
             raise ContextOverflow(message)
-        raise ConfigError(f"{url} refused the request (HTTP {response.status}): {message}")
+        reason = f"{place} refused the request (HTTP {response.status}): {message}"
+        raise CallFailed(reason, Kind.REJECTED)
 
     def _open(self) -> aiohttp.ClientSession:
         import aiohttp
@@ -271,7 +329,9 @@ class SGLangBackend:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0),
                 timeout=aiohttp.ClientTimeout(total=self.timeout, sock_connect=10),
-                headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+                headers=self._headers,
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
             )
         return self._session
 
@@ -296,20 +356,36 @@ class SGLangBackend:
 
         limit = aiohttp.ClientTimeout(total=10)
         try:
-            address = f"{url}/abort_request"
-            async with self._open().post(address, json={"rid": attempt}, timeout=limit):
+            async with self._open().post(
+                endpoint(url, "/abort_request"),
+                json={"rid": attempt},
+                timeout=limit,
+                allow_redirects=False,
+            ):
                 pass
         except (aiohttp.ClientError, TimeoutError):
             # The closed connection aborts the request, too; this only makes it quicker.
             return
 
 
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The body of a response.
+
+    Raises:
+        Unreadable: it is compressed, or too large.
+    """
+    check_headers(response.headers)
+    return b"".join([chunk async for chunk in limited(response.content.iter_any())])
+
+
 def _cause(error: BaseException) -> str:
     """Why a connection failed, without the address, which is said anyway."""
     reason = getattr(getattr(error, "os_error", None), "strerror", None)
-    return reason or str(error) or type(error).__name__
+    return redact(reason or str(error) or type(error).__name__)
 
 
-def _same(wanted: str, served: str) -> bool:
+def _same(wanted: str, served: object) -> bool:
     """Whether two names mean one model: equal, or paths that end in the same folder."""
-    return wanted == served or PurePath(wanted).name == PurePath(served).name
+    return isinstance(served, str) and (
+        wanted == served or PurePath(wanted).name == PurePath(served).name
+    )

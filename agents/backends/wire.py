@@ -8,12 +8,14 @@ shape `{"error": "…"}` or `{"error": {"message": "…"}}`. From its source: a 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from agents.trajectory import Versions
-from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.completion.bodies import Unreadable, read_json
+from tau2_gym.completion.faults import CallFailed, Kind, explanation
+from tau2_gym.completion.redaction import redact, struck
+from tau2_gym.completion.wire import is_count, is_logprob, is_token
 
 OVERFLOWS = (
     "longer than the model's context length",
@@ -41,36 +43,64 @@ class Part:
     cached: int
 
 
-def read_answer(body: str, url: str, prompt: int) -> Part:
+def read_answer(body: bytes, place: str, prompt: int) -> Part:
     """What a successful answer says.
 
+    Args:
+        body: of the response.
+        place: the server, for people.
+        prompt: how many tokens the prompt has.
+
     Raises:
-        InfrastructureError: it is not what SGLang answers.
-        ConfigError: the server has cut the prompt.
+        CallFailed: it is not what SGLang answers, or the server has cut the prompt.
     """
-    answer = read_json(body)
     try:
-        meta = answer["meta_info"]
-        pairs = meta["output_token_logprobs"] or []
-        logprobs, ids = [float(pair[0]) for pair in pairs], [int(pair[1]) for pair in pairs]
-        reason = meta["finish_reason"]["type"]
-        spans = meta.get("weight_versions")
-        versions = (
-            tuple((str(span["version"]), span["end"] - span["start"]) for span in spans)
-            if spans
-            else ((str(meta.get("weight_version") or ""), len(ids)),)
-        )
-        read, cached = meta["prompt_tokens"], meta.get("cached_tokens") or 0
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise InfrastructureError(f"{url} did not answer as SGLang does: {error!r}") from error
+        part, output, read = _read(read_json(body))
+    except Unreadable as error:
+        reason = f"{place} did not answer as SGLang does: {error}"
+        raise CallFailed(reason, Kind.GARBLED) from None
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        reason = f"{place} did not answer as SGLang does: {redact(repr(error))}"
+        raise CallFailed(reason, Kind.GARBLED) from None
     if read != prompt:
-        raise ConfigError(
-            f"{url} has read {read} of {prompt} prompt tokens: start it without "
-            "--allow-auto-truncate"
+        raise CallFailed(
+            f"{place} has read {read} of {prompt} prompt tokens: start it without "
+            "--allow-auto-truncate",
+            Kind.REJECTED,
         )
-    if answer.get("output_ids", ids) != ids:
-        raise InfrastructureError(f"{url} gave other log-probabilities than tokens")
-    return Part(ids, logprobs, reason, joined((), versions), cached)
+    if output is not None and output != part.ids:
+        raise CallFailed(f"{place} gave other log-probabilities than tokens", Kind.GARBLED)
+    return part
+
+
+def _read(answer: Any) -> tuple[Part, object, int]:
+    """A part, the tokens as they are given beside it, and how long the prompt was read to be."""
+    meta = answer["meta_info"]
+    pairs = meta["output_token_logprobs"] or []
+    logprobs, ids = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    if not all(map(is_token, ids)):
+        raise Unreadable("a token id that is none")
+    if not all(map(is_logprob, logprobs)):
+        raise Unreadable("a log-probability that is none")
+    reason = meta["finish_reason"]["type"]
+    if not isinstance(reason, str):
+        raise Unreadable("a reason to end that is not text")
+    spans = meta.get("weight_versions") or [
+        {"version": meta.get("weight_version") or "", "start": 0, "end": len(ids)}
+    ]
+    versions = []
+    for span in spans:
+        name, start, end = span["version"], span["start"], span["end"]
+        if not (isinstance(name, str | int) and is_count(start) and is_count(end) and start <= end):
+            raise Unreadable("a weight version that is none")
+        versions.append((struck(str(name))[:100], end - start))
+    read, cached = meta["prompt_tokens"], meta.get("cached_tokens") or 0
+    if not (is_count(read) and is_count(cached)):
+        raise Unreadable("a number of tokens that is none")
+    part = Part(
+        ids, [float(number) for number in logprobs], reason, joined((), tuple(versions)), cached
+    )
+    return part, answer.get("output_ids"), read
 
 
 def joined(first: Versions, second: Versions) -> Versions:
@@ -84,26 +114,15 @@ def joined(first: Versions, second: Versions) -> Versions:
     return tuple(runs)
 
 
-def read_json(body: str) -> Any:
-    """The JSON of a body; None if it is none."""
-    try:
-        return json.loads(body)
-    except ValueError:
-        return None
-
-
 def is_overflow(message: str) -> bool:
     """Whether an error means that the context is too small."""
     return any(text in message for text in OVERFLOWS)
 
 
-def read_error(body: str) -> str:
-    """The text of an error in any of the shapes that servers and routers use."""
-    data = read_json(body)
-    if isinstance(data, dict):
-        error = data.get("error", data.get("message", data.get("detail")))
-        if isinstance(error, dict):
-            error = error.get("message")
-        if error:
-            return str(error)
-    return body.strip()[:200] or "no reason given"
+def read_error(body: bytes) -> str:
+    """The text of an error in any of the shapes that servers and routers use, without secrets."""
+    try:
+        said = explanation(read_json(body))
+    except Unreadable:
+        said = body[:2000].decode(errors="replace")
+    return redact(said) or "no reason given"

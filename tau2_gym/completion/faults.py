@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import math
 import re
-from collections.abc import Iterable
+import time
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Any
-from urllib.parse import urlsplit
 
 from tau2_gym.errors import InfrastructureError
 
 
 class ContextOverflow(RuntimeError):
-    """The conversation no longer fits the model. Asking again does not help."""
+    """The conversation no longer fits the model. Asking again does not help.
+
+    Attributes:
+        answered: whether the server that says so has answered before, so that it is not set up
+            wrongly.
+    """
+
+    answered = False
 
 
 class ContentFiltered(InfrastructureError):
@@ -28,11 +35,17 @@ class Kind(Enum):
     """What became of a call that failed."""
 
     BUSY = "busy"
-    """The service is overloaded or broken, or the connection was lost: worth another try."""
+    """The service is overloaded, or broke over this call: worth another try."""
+    LOST = "lost"
+    """The connection was lost: worth another try."""
     LATE = "late"
     """No answer in time: worth another try."""
+    GARBLED = "garbled"
+    """An answer that cannot be read: worth another try where others could be."""
     UNREACHABLE = "unreachable"
-    """No connection: worth another try, since a server may be starting."""
+    """No connection: the server is down, or starting."""
+    DOWN = "down"
+    """The server, or the one before it, says that it is not available."""
     REJECTED = "rejected"
     """The service does not want this request; it would not want it again."""
 
@@ -71,6 +84,8 @@ def failure(status: int, text: str, place: str, model: str, retry_after: float =
     said = f": {text}" if text else ""
     if status == 429 and "insufficient_quota" in text:
         return CallFailed(f"the account at {place} has no credit left{said}", Kind.REJECTED)
+    if status in (502, 503):
+        return CallFailed(f"{place} answered with status {status}{said}", Kind.DOWN, retry_after)
     if status in (408, 429) or status >= 500:
         return CallFailed(f"{place} answered with status {status}{said}", Kind.BUSY, retry_after)
     if status in (400, 413, 422) and OVERFLOW.search(text):
@@ -95,6 +110,13 @@ def failure(status: int, text: str, place: str, model: str, retry_after: float =
 def explanation(body: Any) -> str:
     """The service's own words in an error response, whose forms differ: `{"error": {"message":
     …}}`, `{"error": "…"}`, `{"message": …}`, `{"detail": …}`, or plain text."""
+    try:
+        return _explanation(body)
+    except RecursionError:
+        return "an error that is nested too deeply"
+
+
+def _explanation(body: Any) -> str:
     if isinstance(body, dict):
         error = body.get("error", body.get("message", body.get("detail", body)))
         if isinstance(error, dict):
@@ -105,23 +127,18 @@ def explanation(body: Any) -> str:
     return str(body)
 
 
-SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD)$")
-SHORTEST_SECRET = 8
-"""Shorter values, `EMPTY` for example, are no secrets."""
+LONGEST_WISH = 60.0
+"""Seconds for which a service is left alone at most, whatever it asks for."""
 
 
-def redact(text: str, secrets: Iterable[str | None] = (), limit: int = 400) -> str:
-    """The text on one line, shortened, without the secrets and without any that the environment
-    holds."""
-    known = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
-    for secret in sorted({*known, *filter(None, secrets)}, key=len, reverse=True):
-        if len(secret) >= SHORTEST_SECRET:
-            text = text.replace(secret, "***")
-    text = " ".join(re.sub(r"(?i)bearer\s+\S+", "Bearer ***", text).split())
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def shown_url(url: str) -> str:
-    """The address without user name, password and query, which may be secret."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+def wished_pause(header: str | None) -> float:
+    """How long a service is to be left alone, in seconds: what its `Retry-After` says, a number or
+    a date, but no longer than `LONGEST_WISH`; 0 where it says nothing that makes sense."""
+    try:
+        seconds = float(header or 0)
+    except ValueError:
+        try:
+            seconds = parsedate_to_datetime(header or "").timestamp() - time.time()
+        except (ValueError, TypeError, OverflowError):
+            return 0.0
+    return 0.0 if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_WISH)

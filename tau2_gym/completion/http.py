@@ -5,16 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from tau2_gym.completion.faults import (
-    CallFailed,
-    Kind,
-    explanation,
-    failure,
-    redact,
-    shown_url,
-)
+from tau2_gym.completion.bodies import Unreadable, check_headers, limited, read_json
+from tau2_gym.completion.faults import CallFailed, Kind, explanation, failure, wished_pause
+from tau2_gym.completion.redaction import endpoint, redact, shown_url
+from tau2_gym.completion.servers import LOOK
 from tau2_gym.completion.wire import Completion, NotACompletion, Request, read_completion
 
 if TYPE_CHECKING:
@@ -34,8 +30,9 @@ class HTTPTransport:
     """
 
     def __init__(self, base_url: str, api_key: str | None) -> None:
-        self.url = f"{base_url.rstrip('/')}/chat/completions"
+        self.url = endpoint(base_url, "/chat/completions")
         self.place = shown_url(self.url)
+        self._base_url = base_url
         self._key = api_key
 
     async def send(self, request: Request) -> Completion:
@@ -49,42 +46,67 @@ class HTTPTransport:
 
         body = {name: value for name, value in request.items() if name != "extra_body"}
         body.update(request.get("extra_body") or {})
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
+        headers = {"Content-Type": "application/json", **bearer(self._key)}
         client = await _client()
+        # None of these errors is chained: their own texts can repeat a key.
         try:
-            response = await client.post(self.url, content=json.dumps(body), headers=headers)
+            content = json.dumps(body)
+            async with client.stream(
+                "POST", self.url, content=content, headers=headers
+            ) as response:
+                check_headers(response.headers)
+                said = b"".join([chunk async for chunk in limited(response.aiter_raw())])
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             reason = f"cannot connect to {self.place}: {redact(str(error) or repr(error))}"
-            raise CallFailed(reason, Kind.UNREACHABLE) from error
+            raise CallFailed(reason, Kind.UNREACHABLE) from None
         except httpx.TransportError as error:
             reason = f"the connection to {self.place} was lost: {redact(str(error) or repr(error))}"
-            raise CallFailed(reason, Kind.BUSY) from error
-        return self._read(response, request["model"])
+            raise CallFailed(reason, Kind.LOST) from None
+        except Unreadable as error:
+            raise CallFailed(f"{self.place} answered with {error}", Kind.GARBLED) from None
+        return self._read(response, said, request["model"])
 
-    def _read(self, response: httpx.Response, model: str) -> Completion:
+    async def looks_up(self) -> bool:
+        """See `looks_up` in this module."""
+        return await looks_up(endpoint(self._base_url, "/models"), self._key)
+
+    def _read(self, response: httpx.Response, said: bytes, model: str) -> Completion:
         try:
-            body: Any = response.json()
-        except (json.JSONDecodeError, UnicodeDecodeError):
-            body = response.text
+            body = read_json(said)
+        except Unreadable as error:
+            if response.status_code == 200:
+                reason = f"{self.place} answered with something that is no chat completion: {error}"
+                raise CallFailed(reason, Kind.GARBLED) from None
+            body = said.decode(errors="replace")
         if response.status_code != 200:
-            text = redact(explanation(body), [self._key])
-            pause = _seconds(response.headers.get("retry-after"))
+            text = redact(explanation(body))
+            pause = wished_pause(response.headers.get("retry-after"))
             raise failure(response.status_code, text, self.place, model, pause)
         try:
             return read_completion(body)
         except NotACompletion as error:
             reason = f"{self.place} answered with something that is no chat completion: {error}"
-            raise CallFailed(reason, Kind.REJECTED) from error
+            raise CallFailed(reason, Kind.GARBLED) from None
 
 
-def _seconds(header: str | None) -> float:
-    """The value of a Retry-After header in seconds; 0 where there is none, or a date."""
+def bearer(key: str | None) -> dict[str, str]:
+    """The header that carries an API key, if there is one."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+async def looks_up(url: str, key: str | None) -> bool:
+    """Whether a server answers at an address, in whatever way but to say that it is not available."""
+    import httpx
+
+    client = await _client()
     try:
-        return max(0.0, float(header or 0))
-    except ValueError:
-        return 0.0
+        async with (
+            asyncio.timeout(LOOK),
+            client.stream("GET", url, headers=bearer(key)) as response,
+        ):
+            return response.status_code < 500
+    except (httpx.TransportError, Unreadable, TimeoutError):
+        return False
 
 
 _CLIENTS: dict[asyncio.AbstractEventLoop, tuple[httpx.AsyncClient, AsyncIterator[None]]] = {}
@@ -102,7 +124,11 @@ async def _client() -> httpx.AsyncClient:
         # How long an answer may take is the caller's to say; how many calls may wait at once is the
         # driver's to limit. A server that does not even take the call is not there.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-        client = httpx.AsyncClient(timeout=httpx.Timeout(None, connect=CONNECT), limits=limits)
+        client = httpx.AsyncClient(
+            timeout=httpx.Timeout(None, connect=CONNECT),
+            limits=limits,
+            headers={"Accept-Encoding": "identity"},
+        )
         closer = _close_with(loop, client)
         _CLIENTS[loop] = client, closer
         await anext(closer)

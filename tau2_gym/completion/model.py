@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
 
 from tau2_gym.completion.faults import (
     CallFailed,
     CallTimeout,
     ContentFiltered,
+    ContextOverflow,
     Kind,
-    shown_url,
 )
 from tau2_gym.completion.http import HTTPTransport
 from tau2_gym.completion.metering import charge
+from tau2_gym.completion.redaction import checked_url, keep_secret, shown_url
+from tau2_gym.completion.servers import OUTAGE, STARTUP, Server
 from tau2_gym.completion.via_litellm import LiteLLMTransport
 from tau2_gym.completion.wire import Completion, Request
 from tau2_gym.errors import ConfigError, InfrastructureError
 
 if TYPE_CHECKING:
-    from tenacity import RetryCallState
-
     from tau2_gym.cassette import Cassette
 
 SECRETS = ("api_key", "authorization", "headers", "extra_headers")
@@ -41,16 +41,14 @@ class Transport(Protocol):
 
     place: str
 
+    @property
+    def looks_up(self) -> Callable[[], Awaitable[bool]] | None:
+        """Looks whether the service is up; None if it has no address to look at."""
+        ...
+
     async def send(self, request: Request) -> Completion:
         """One attempt. Raises `CallFailed`, `ContextOverflow` or `ContentFiltered`."""
         ...
-
-
-@dataclass
-class Health:
-    """What is known of a service: whether it has ever answered."""
-
-    answered: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,10 @@ class ChatModel:
         send_seed: whether the provider is sent the seed. LiteLLM sends it where the provider takes
             one.
         timeout: seconds for one attempt.
-        retries: further attempts if the service is busy, broken, late or cannot be reached. A
-            request that the service rejects is not repeated.
+        retries: further attempts if the service is busy, broken or late, or its answer cannot be
+            read. A request that the service rejects is not repeated.
+        startup, outage: seconds to wait for a server that has never answered, and for one that has,
+            while it cannot be reached or says that it is not available (`completion.servers`).
         extra_body: what else the body of each request holds, for example
             `{"chat_template_kwargs": {"enable_thinking": False}}`, or `EXACT_TOKENS`.
         cassette: where calls are recorded or replayed.
@@ -87,19 +87,16 @@ class ChatModel:
     send_seed: bool = True
     timeout: float = 120.0
     retries: int = 5
+    startup: float = STARTUP
+    outage: float = OUTAGE
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     cassette: Cassette | None = field(default=None, repr=False)
-    _health: Health = field(default_factory=Health, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError("the model's name is empty")
         if self.base_url is not None:
-            parts = urlsplit(self.base_url)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ConfigError(
-                    f"base URL {self.base_url!r} is not of the form http://HOST:PORT/v1"
-                )
+            checked_url(self.base_url, self.api_key)
         elif self.litellm is False:
             raise ConfigError(f"without LiteLLM, model {self.model!r} needs a base URL")
         if self.temperature is not None and self.temperature < 0:
@@ -108,17 +105,26 @@ class ChatModel:
             raise ConfigError(f"top_p must be in (0, 1], not {self.top_p}")
         if self.max_tokens is not None and self.max_tokens < 1:
             raise ConfigError(f"max_tokens must be at least 1, not {self.max_tokens}")
-        if self.timeout <= 0 or self.retries < 0:
+        if not 0 < self.timeout < math.inf or self.retries < 0:
             raise ConfigError("timeout must be a positive number of seconds, retries not negative")
+        if not (0 <= self.startup < math.inf and 0 <= self.outage < math.inf):
+            raise ConfigError("startup and outage must be numbers of seconds, not negative")
+        keep_secret(self.api_key)
         for name in self.extra_body:
             if name.lower() in SECRETS:
                 raise ConfigError(f"extra_body is recorded, so it must not hold {name!r}")
 
     @cached_property
     def _transport(self) -> Transport:
-        if self.base_url is None or self.litellm:
-            return LiteLLMTransport(self.base_url, self.api_key, self.timeout)
-        return HTTPTransport(self.base_url, self.api_key)
+        url = None if self.base_url is None else checked_url(self.base_url, self.api_key)
+        if url is None or self.litellm:
+            return LiteLLMTransport(url, self.api_key, self.timeout)
+        return HTTPTransport(url, self.api_key)
+
+    @cached_property
+    def _server(self) -> Server:
+        transport = self._transport
+        return Server(transport.place, transport.looks_up, self.startup, self.outage)
 
     async def complete(
         self,
@@ -176,42 +182,40 @@ class ChatModel:
 
     async def _ask(self, request: Request) -> Completion:
         """The service's answer, after retries."""
-        from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt
-
         if not self.send_seed:
             request = {name: value for name, value in request.items() if name != "seed"}
-        attempts = AsyncRetrying(
-            stop=stop_after_attempt(self.retries + 1),
-            wait=_pause,
-            retry=retry_if_exception(_may_pass),
-            reraise=True,
-        )
         try:
-            async for attempt in attempts:
-                with attempt:
-                    number = attempt.retry_state.attempt_number
-                    completion = await self._attempt(self._transport, _reseeded(request, number))
+            completion = await self._server.keep_trying(
+                lambda number: self._attempt(_reseeded(request, number)), self.retries + 1, _pause
+            )
         except CallFailed as error:
-            raise self._verdict(error) from error.__cause__
-        self._health.answered = True
+            raise self._verdict(error) from None
+        except ContextOverflow as error:
+            error.answered = self._server.answered
+            raise
         if completion.finish_reason == "content_filter":
             raise ContentFiltered(f"the content filter kept back an answer of {self.model!r}")
         return completion
 
-    async def _attempt(self, transport: Transport, request: Request) -> Completion:
+    async def _attempt(self, request: Request) -> Completion:
         try:
             async with asyncio.timeout(self.timeout):
-                return await transport.send(request)
-        except TimeoutError as error:
-            sentence = f"{transport.place} did not answer within {self.timeout:g} s"
-            raise CallFailed(sentence, Kind.LATE) from error
+                return await self._transport.send(request)
+        except TimeoutError:
+            sentence = f"{self._transport.place} did not answer within {self.timeout:g} s"
+            raise CallFailed(sentence, Kind.LATE) from None
+        except CallFailed as error:
+            if error.kind is Kind.GARBLED and not self._server.answered:
+                raise CallFailed(str(error), Kind.REJECTED) from None
+            error.retry_after = min(error.retry_after, self.timeout)
+            raise
 
     def _verdict(self, error: CallFailed) -> Exception:
         """Who is to hear of it. A service that has answered before fails; one that has never
         answered is not the one that was meant."""
-        if error.kind in (Kind.REJECTED, Kind.UNREACHABLE) and not self._health.answered:
+        if error.kind in (Kind.REJECTED, Kind.UNREACHABLE) and not self._server.answered:
             return ConfigError(str(error))
-        if error.kind is Kind.REJECTED:
+        if error.kind in (Kind.REJECTED, Kind.UNREACHABLE, Kind.DOWN):
             return InfrastructureError(str(error))
         sentence = f"{error} (after {self.retries + 1} attempts)"
         return (CallTimeout if error.kind is Kind.LATE else InfrastructureError)(sentence)
@@ -233,14 +237,8 @@ def _reseeded(request: Request, number: int) -> Request:
     return request | {"seed": call_seed(request["seed"], 0, number)}
 
 
-def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, CallFailed) and error.kind is not Kind.REJECTED
-
-
-def _pause(state: RetryCallState) -> float:
+def _pause(failures: int) -> float:
     """Seconds until the next attempt: doubled each time, up to half of it by chance so that many
-    episodes do not return at once, and never less than the service asked for."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (state.attempt_number - 1))
-    error = state.outcome.exception() if state.outcome is not None else None
-    wanted = error.retry_after if isinstance(error, CallFailed) else 0.0
-    return max(wanted, longest * _jitter.uniform(0.5, 1.0))
+    episodes do not return at once."""
+    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 30))
+    return longest * _jitter.uniform(0.5, 1.0)

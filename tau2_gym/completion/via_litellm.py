@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tau2_gym.completion.blocking import SHARED
+from tau2_gym.completion.bodies import Unreadable, read_json
 from tau2_gym.completion.faults import (
     CallFailed,
     ContentFiltered,
@@ -21,9 +21,10 @@ from tau2_gym.completion.faults import (
     Kind,
     explanation,
     failure,
-    redact,
-    shown_url,
+    wished_pause,
 )
+from tau2_gym.completion.http import looks_up
+from tau2_gym.completion.redaction import endpoint, redact, shown_url
 from tau2_gym.completion.wire import Completion, NotACompletion, Request, read_completion
 from tau2_gym.errors import ConfigError
 
@@ -57,7 +58,27 @@ def load_litellm() -> Any:
     litellm: Any = import_module("litellm")
     litellm.telemetry = False
     litellm.suppress_debug_info = True
+    _limit_bodies()
     return litellm
+
+
+def _limit_bodies() -> None:
+    """Have all connections that LiteLLM makes keep to the limits (`completion.httpx_limits`).
+
+    What is replaced makes the transport of each of its httpx clients, whoever the provider is, in
+    1.80 to 1.105.
+    """
+    import httpx
+
+    from tau2_gym.completion.httpx_limits import bounded
+
+    handler: Any = import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler
+    make = handler._create_async_transport
+
+    def made(*arguments: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        return bounded(make(*arguments, **options) or httpx.AsyncHTTPTransport())
+
+    handler._create_async_transport = staticmethod(made)
 
 
 class LiteLLMTransport:
@@ -81,6 +102,9 @@ class LiteLLMTransport:
         self._key = api_key
         self._timeout = timeout
         self._checked: set[str] = set()
+        self.looks_up: Callable[[], Awaitable[bool]] | None = None
+        if base_url is not None:
+            self.looks_up = lambda: looks_up(endpoint(base_url, "/models"), api_key)
         load_litellm()  # Takes seconds, which are not to count towards the time-out of a call.
 
     async def send(self, request: Request) -> Completion:
@@ -96,6 +120,8 @@ class LiteLLMTransport:
         return await asyncio.wrap_future(SHARED.submit(self._call(request)))
 
     async def _call(self, request: Request) -> Completion:
+        from tau2_gym.completion.httpx_limits import limits
+
         litellm = load_litellm()
         if request["model"] not in self._checked:
             self._check(litellm, request["model"])
@@ -105,22 +131,23 @@ class LiteLLMTransport:
         if "seed" not in (litellm.get_supported_openai_params(model=request["model"]) or ()):
             arguments.pop("seed", None)
         try:
-            response = await litellm.acompletion(
-                **arguments,
-                api_base=self._base_url,
-                api_key=self._key,
-                timeout=self._timeout,
-                max_retries=0,
-            )
+            with limits():
+                response = await litellm.acompletion(
+                    **arguments,
+                    api_base=self._base_url,
+                    api_key=self._key,
+                    timeout=self._timeout,
+                    max_retries=0,
+                )
         except Exception as error:
             # Not chained: LiteLLM's own text can repeat the key.
             raise self._failure(litellm, error, request["model"]) from None
         cost = response._hidden_params.get("response_cost") or 0.0
         try:
             return read_completion(response.model_dump(warnings=False), float(cost))
-        except NotACompletion as error:
+        except (NotACompletion, RecursionError) as error:
             reason = f"{self.place} answered with something that is no chat completion: {error}"
-            raise CallFailed(reason, Kind.REJECTED) from error
+            raise CallFailed(redact(reason), Kind.GARBLED) from None
 
     def _check(self, litellm: Any, model: str) -> None:
         """See that LiteLLM knows the provider and has a key. It would report a missing key as a
@@ -147,7 +174,10 @@ class LiteLLMTransport:
 
         causes = list(_causes(error))
         said = _own_words(causes) or PREFIX.sub("", getattr(error, "message", "") or str(error))
-        text = redact(said, [self._key])
+        text = redact(said)
+        for cause in causes:
+            if isinstance(cause, Unreadable):
+                return CallFailed(f"{self.place} answered with {cause}", Kind.GARBLED)
         if isinstance(error, litellm.ContextWindowExceededError):
             return ContextOverflow(f"the conversation does not fit {model!r}: {text}")
         if isinstance(error, litellm.ContentPolicyViolationError):
@@ -156,9 +186,9 @@ class LiteLLMTransport:
             return CallFailed(f"{self.place} did not answer within {self._timeout:g} s", Kind.LATE)
         if any(isinstance(c, httpx.ConnectError | aiohttp.ClientConnectorError) for c in causes):
             return CallFailed(f"cannot connect to {self.place}: {text}", Kind.UNREACHABLE)
-        if any(isinstance(cause, json.JSONDecodeError) for cause in causes):
+        if any(isinstance(cause, ValueError | RecursionError) for cause in causes[1:]):
             reason = f"{self.place} answered with something that is no chat completion: {text}"
-            return CallFailed(reason, Kind.REJECTED)
+            return CallFailed(reason, Kind.GARBLED)
         status = getattr(error, "status_code", None)
         if isinstance(error, litellm.UnsupportedParamsError) or not isinstance(status, int):
             return CallFailed(f"{self.place} rejected the request: {text}", Kind.REJECTED)
@@ -177,9 +207,9 @@ def _own_words(causes: list[BaseException]) -> str:
         response: Any = getattr(cause, "response", None)
         if getattr(response, "is_closed", False) and response.content:
             try:
-                return explanation(response.json())
-            except ValueError:
-                return str(response.text)
+                return explanation(read_json(response.content))
+            except Unreadable:
+                return str(response.content.decode(errors="replace"))
     return ""
 
 
@@ -187,6 +217,6 @@ def _retry_after(causes: list[BaseException]) -> float:
     """How long the provider asks to be left alone, in seconds; 0 if it does not say."""
     for cause in causes:
         headers = getattr(getattr(cause, "response", None), "headers", None) or {}
-        if headers.get("retry-after", "").isdigit():
-            return float(headers["retry-after"])
+        if "retry-after" in headers:
+            return wished_pause(headers["retry-after"])
     return 0.0

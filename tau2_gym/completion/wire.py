@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tau2_gym.completion.metering import Usage
+from tau2_gym.completion.redaction import struck
 
 Request = dict[str, Any]
 """The body of a request in OpenAI's form, with what only some servers know under `extra_body`.
@@ -121,15 +122,23 @@ def digest(value: Any) -> str:
 
 
 def read_completion(body: Any, cost: float = 0.0) -> Completion:
-    """The completion in the body of a response, of which the first choice counts.
+    """The completion in the body of a response, of which the first choice counts. Secrets that the
+    server was given and says again are struck out of its words.
 
     Args:
         body: the response's JSON.
         cost: of the call, in US dollars.
 
     Raises:
-        NotACompletion: it is something else.
+        NotACompletion: it is something else, or part of it is.
     """
+    try:
+        return _completion(body, cost)
+    except RecursionError:
+        raise NotACompletion("it is nested too deeply") from None
+
+
+def _completion(body: Any, cost: float) -> Completion:
     choices = body.get("choices") if isinstance(body, Mapping) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
         raise NotACompletion("it has no choices")
@@ -137,21 +146,43 @@ def read_completion(body: Any, cost: float = 0.0) -> Completion:
     message = choice.get("message")
     if not isinstance(message, Mapping):
         raise NotACompletion("its choice has no message")
-    content = message.get("content")
-    if content is not None and not isinstance(content, str):
-        raise NotACompletion("its content is not text")
-    own = message.get("provider_specific_fields") or {}
-    usage = body.get("usage") or {}
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list | None):
+        raise NotACompletion("its tool calls are not a list")
+    usage = _mapping(body, "usage")
     return Completion(
-        content=content,
-        tool_calls=tuple(_call(call) for call in message.get("tool_calls") or ()),
-        finish_reason=choice.get("finish_reason") or "stop",
-        refusal=message.get("refusal") or own.get("refusal") or "",
-        usage=Usage(
-            usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0, cost, calls=1
-        ),
+        content=_text(message, "content"),
+        tool_calls=tuple(_call(call) for call in calls or ()),
+        finish_reason=_text(choice, "finish_reason") or "stop",
+        refusal=_text(message, "refusal")
+        or _text(_mapping(message, "provider_specific_fields"), "refusal")
+        or "",
+        usage=Usage(_count(usage, "prompt_tokens"), _count(usage, "completion_tokens"), cost, 1),
         exact=_exact(body, choice),
     )
+
+
+def _mapping(part: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = part.get(name)
+    if not isinstance(found, Mapping | None):
+        raise NotACompletion(f"its {name} is not an object")
+    return found or {}
+
+
+def _text(part: Mapping[str, Any], name: str) -> str | None:
+    found = part.get(name)
+    if not isinstance(found, str | None):
+        raise NotACompletion(f"its {name} is not text")
+    return found and struck(found)
+
+
+def _count(part: Mapping[str, Any], name: str) -> int:
+    found = part.get(name)
+    if found is None:
+        return 0
+    if not is_count(found):
+        raise NotACompletion(f"its {name} is not a number of tokens")
+    return int(found)
 
 
 def _call(call: Any) -> RawCall:
@@ -161,16 +192,19 @@ def _call(call: Any) -> RawCall:
     arguments = function.get("arguments")
     # Some servers send an object where OpenAI sends its text.
     text = arguments if isinstance(arguments, str) else json.dumps(arguments or {})
-    return RawCall(str(call.get("id") or ""), str(function.get("name") or ""), text)
+    return RawCall(_text(call, "id") or "", _text(function, "name") or "", struck(text))
 
 
 def _exact(body: Mapping[str, Any], choice: Mapping[str, Any]) -> ExactTokens | None:
     """Token ids as SGLang and vLLM return them, directly or through LiteLLM."""
-    fields = {**choice, **(choice.get("provider_specific_fields") or {})}
+    fields = {**choice, **_mapping(choice, "provider_specific_fields")}
     prompt = fields.get("prompt_token_ids") or body.get("prompt_token_ids")
     output = fields.get("response_token_ids") or fields.get("token_ids")
     if prompt is None or output is None:
         return None
+    for ids in (prompt, output):
+        if not isinstance(ids, list) or not all(map(is_token, ids)):
+            raise NotACompletion("its token ids are none")
     logprobs = _logprobs(fields)
     if logprobs is not None and len(logprobs) != len(output):
         raise NotACompletion(f"it has {len(output)} tokens and {len(logprobs)} log-probabilities")
@@ -178,8 +212,40 @@ def _exact(body: Mapping[str, Any], choice: Mapping[str, Any]) -> ExactTokens | 
 
 
 def _logprobs(fields: Mapping[str, Any]) -> tuple[float, ...] | None:
-    triples = (fields.get("meta_info") or {}).get("output_token_logprobs")
-    if triples:
-        return tuple(float(triple[0]) for triple in triples)
-    content = (fields.get("logprobs") or {}).get("content")
-    return tuple(float(item["logprob"]) for item in content) if content else None
+    triples = _mapping(fields, "meta_info").get("output_token_logprobs")
+    content = _mapping(fields, "logprobs").get("content")
+    try:
+        if triples:
+            found = [triple[0] for triple in triples]
+        elif content:
+            found = [item["logprob"] for item in content]
+        else:
+            return None
+    except (KeyError, IndexError, TypeError):
+        raise NotACompletion("its log-probabilities have no form that is known") from None
+    if not all(map(is_logprob, found)):
+        raise NotACompletion("its log-probabilities are none")
+    return tuple(map(float, found))
+
+
+LARGEST_ID = 2**31 - 1
+"""Token ids are 32-bit numbers wherever they are used."""
+MOST_NEGATIVE = -1e9
+ROUNDING = 0.01
+"""How far a log-probability may lie above 0: what bfloat16 makes of a sum."""
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number from 0."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def is_token(value: object) -> bool:
+    """Whether a value can be a token id."""
+    return is_count(value) and value <= LARGEST_ID  # type: ignore[operator]
+
+
+def is_logprob(value: object) -> bool:
+    """Whether a value can be a log-probability: finite, and not above 0 beyond rounding."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and MOST_NEGATIVE < value <= ROUNDING  # type: ignore[operator]

@@ -248,7 +248,7 @@ def servers(model: str) -> Iterator[dict[str, str]]:
     [
         (
             "nowhere",
-            [],
+            ["--startup", "0"],
             "no SGLang server answers at {url} (Connect call failed ('127.0.0.1', 9)): start one "
             "with `python -m sglang.launch_server`, or correct the address",
         ),
@@ -285,7 +285,7 @@ def servers(model: str) -> Iterator[dict[str, str]]:
         ),
         (
             "",
-            ["--agent", "litellm", "--model", "m", "--base-url", "http://127.0.0.1:9/v1"],
+            ["--agent", "litellm", "--model", "m", "--base-url", "http://127.0.0.1:9/v1", "--startup", "0"],
             "cannot connect to http://127.0.0.1:9/v1/chat/completions: All connection attempts failed",
         ),
     ],

@@ -57,7 +57,7 @@ def live(made: GenerateServer, path: Path, mode: str = "record") -> list[Any]:
 
 
 def sglang(url: str) -> SGLangBackend:
-    return SGLangBackend([url], attempts=2, backoff=0.01, api_key=KEY)
+    return SGLangBackend([url], attempts=2, backoff=0.01, startup=0, api_key=KEY)
 
 
 def replayed(path: Path, mode: str = "replay", count: int = 4) -> list[Any]:

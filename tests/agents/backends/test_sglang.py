@@ -275,7 +275,7 @@ def test_ready() -> None:
 
 def test_no_server() -> None:
     async def ask() -> None:
-        async with client("http://127.0.0.1:1") as backend:
+        async with client("http://127.0.0.1:1", startup=0) as backend:
             await backend.ready()
 
     with pytest.raises(

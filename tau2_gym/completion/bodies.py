@@ -1,0 +1,64 @@
+"""Bodies of responses, of which no more is taken in than an answer can hold.
+
+Compressed bodies are neither asked for nor taken: a few kilobytes of them can unfold to gigabytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+MOST = 8 * 2**20
+"""Bytes of the largest body: a turn of 100,000 tokens with log-probabilities takes half of it. Taken
+apart, a body can come to 25 times its size."""
+
+
+class Unreadable(ValueError):
+    """A body that cannot be taken in, or is not what it should be. The text says why."""
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """See from its headers that a body can be taken in.
+
+    Raises:
+        Unreadable: it is compressed, or too large.
+    """
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        raise Unreadable(f"a body compressed with {encoding[:40]!r}, which was not asked for")
+    length = headers.get("Content-Length", "")
+    if length.isdecimal() and int(length[:20]) > MOST:
+        raise _too_large()
+
+
+async def limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a body.
+
+    Raises:
+        Unreadable: they are more than `MOST` bytes.
+    """
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > MOST:
+            raise _too_large()
+        yield chunk
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON in a body.
+
+    Raises:
+        Unreadable: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(body)
+    except RecursionError:
+        raise Unreadable("JSON that is nested too deeply") from None
+    except ValueError:
+        raise Unreadable("a body that is not JSON") from None
+
+
+def _too_large() -> Unreadable:
+    return Unreadable(f"a body of more than {MOST // 2**20} MiB")
