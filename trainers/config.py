@@ -47,7 +47,7 @@ class GRPOConfig(Section):
     @field_validator("run")
     @classmethod
     def _whole(cls, run: Run) -> Run:
-        return _filled(run, steps=200, save_every=1)
+        return _filled(run, steps=200)
 
     @model_validator(mode="after")
     def _divisible(self) -> Self:

@@ -31,6 +31,7 @@ from trainers.command import (
     settings,
 )
 from trainers.config import GRPOConfig, load_config
+from trainers.memory import needs
 from trainers.tasks import evaluation_cost, run_tasks
 from trainers.user import check_user
 
@@ -93,11 +94,13 @@ def main(
         if dry_run:
             with suppress(ConfigError):  # it may yet have to be trained
                 recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            notes.print(needs(recipe, chosen, offline=True), highlight=False)
             _show(recipe, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
         check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
         check_prompts(recipe)
+        notes.print(needs(recipe, chosen), highlight=False)
         if recipe.hardware.launcher == "python":  # a job may reach another user than this machine
             check_user(recipe)
         console.print(f"Backend: {chosen} ({why}).", highlight=False)

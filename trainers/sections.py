@@ -88,7 +88,8 @@ class Rollout(Section):
             refused: the sampler would draw from a part of the distribution, and the trainer's
             log-probabilities, and with them every probability ratio, are those of all of it.
         max_new_tokens: the most tokens in one turn.
-        context: the most tokens of an episode, prompt included.
+        context: the most tokens of an episode, prompt included. An episode is learned from in one
+            pass, whose logits take memory by the token (see `trainers.memory`).
         retries: how often an episode that a user or the infrastructure has spoilt is played anew
             before it is masked.
         concurrency: episodes under way at a time; `local` only, vLLM decides for itself.
@@ -99,7 +100,7 @@ class Rollout(Section):
     samples: int = Field(default=8, ge=2)
     temperature: float = Field(default=1.0, gt=0)
     max_new_tokens: int = Field(default=2048, ge=1)
-    context: int = Field(default=32768, ge=16)
+    context: int = Field(default=16384, ge=16)
     retries: int = Field(default=2, ge=0)
     concurrency: int = Field(default=128, ge=1)
     episode_timeout: float = Field(default=3600.0, gt=0)
@@ -227,6 +228,8 @@ class Hardware(Section):
         nodes, gpus: nodes, and GPUs in each.
         engines, tensor_parallel: vLLM engines and the GPUs that each of them takes.
         engine_memory: fraction of a GPU's memory for the engine.
+        gpu_memory: GiB that a GPU has (one of "80 GB" 79), against which a run's memory is estimated
+            before it starts (see `trainers.memory`).
         colocate: models and engines share the GPUs and take turns; else the engines have their own
             (`engines * tensor_parallel`, beside `nodes * gpus` for training).
         asynchronous: sample while training, from weights at most one step old; not with `colocate`.
@@ -236,8 +239,9 @@ class Hardware(Section):
         dtype: of the parameters: bf16, fp16 or fp32 (`local` only).
         attention: `flash_attention_2`, `sdpa` or `eager`.
         micro_batch: episodes in one pass of the model.
-        micro_tokens: the most tokens a GPU in one pass, packed; needs flash attention. None packs
-            nothing. SFT with OpenRLHF packs `micro_batch` rows, however long they are.
+        micro_tokens: tokens a GPU in one pass, packed, or one episode if that is longer; needs flash
+            attention. None packs nothing. SFT with OpenRLHF packs `micro_batch` rows, however long
+            they are.
         launcher: start as a `python` process on the head node, or as a `ray-job`.
         ray_address: of the job server.
     """
@@ -247,6 +251,7 @@ class Hardware(Section):
     engines: int = Field(default=8, ge=1)
     tensor_parallel: int = Field(default=1, ge=1)
     engine_memory: float = Field(default=0.6, gt=0, lt=1)
+    gpu_memory: float = Field(default=79.0, gt=0)
     colocate: bool = True
     asynchronous: bool = False
     partial_rollout: bool = False
@@ -256,7 +261,7 @@ class Hardware(Section):
     dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
     attention: Literal["flash_attention_2", "sdpa", "eager"] = "flash_attention_2"
     micro_batch: int = Field(default=1, ge=1)
-    micro_tokens: int | None = Field(default=32768, ge=1)
+    micro_tokens: int | None = Field(default=16384, ge=1)
     launcher: Literal["python", "ray-job"] = "python"
     ray_address: str = "http://127.0.0.1:8265"
 
@@ -294,8 +299,8 @@ class Run(Section):
         output: a folder for checkpoints, logs, and the model at the end (`output/model`).
         seed: decides everything random, as far as the engines allow.
         steps: training steps; for SFT, optimiser steps, None for as many as the epochs have.
-        save_every: steps between checkpoints, which is how many a kill can cost; None for 1 in GRPO
-            and 50 in SFT.
+        save_every: steps between checkpoints, which is how many a kill can cost; None for 20 in GRPO
+            with OpenRLHF, 1 with `local`, and 50 in SFT.
         keep: checkpoints to keep; OpenRLHF deletes the oldest before it writes the next, so 1 would
             leave none behind a kill at that moment.
         tensorboard: write logs for TensorBoard into `output/logs`.
@@ -311,6 +316,5 @@ class Run(Section):
     wandb: str | None = None
 
     def saves_after(self, step: int) -> bool:
-        """Whether a checkpoint is due after a step."""
-        assert self.save_every is not None  # a whole recipe has a number
-        return step % self.save_every == 0
+        """Whether the backend `local` is to write a checkpoint after a step."""
+        return step % (self.save_every or 1) == 0

@@ -32,6 +32,7 @@ from trainers.command import (
 from trainers.config import SFTConfig, load_config
 from trainers.dataset import DATA, read_rows
 from trainers.flat import FlatTemplate, UnfitError
+from trainers.memory import needs
 
 app = typer.Typer(add_completion=False)
 
@@ -65,6 +66,7 @@ def main(
     that was interrupted. The trained model is in OUTPUT/model.
     """
     console = Console(soft_wrap=True)
+    notes = Console(soft_wrap=True, stderr=True)  # a dry run's output is a script
     with errors(console):
         recipe = load_config(
             SFTConfig,
@@ -87,11 +89,13 @@ def main(
         if dry_run:
             with suppress(ConfigError):  # it may yet have to be trained
                 recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            notes.print(needs(recipe, chosen, offline=True), highlight=False)
             _show(recipe, rows, eval_rows, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
         check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
         check_rows(recipe, [*rows, *(eval_rows or ())])
+        notes.print(needs(recipe, chosen), highlight=False)
         console.print(f"Backend: {chosen} ({why}).", highlight=False)
         console.print(f"Model: {_train(recipe, rows, eval_rows, chosen)}", highlight=False)
 

@@ -13,6 +13,10 @@ from tau2_gym.errors import ConfigError
 from trainers.config import GRPOConfig, SFTConfig
 from trainers.sections import Hardware, Optimizer, Run
 
+SAVE_EVERY = 20
+"""Steps between checkpoints of GRPO. One of a model of 4B takes 56 GB, which every node writes its
+part of: a step's work is cheaper than that."""
+
 Flags = dict[str, object]
 """Flags by name. True is a bare flag, False and None leave it out, a tuple gives several values."""
 
@@ -235,7 +239,7 @@ def _checkpoints(run: Run) -> Flags:
     return {
         "ckpt.output_dir": run.output / "model",
         "ckpt.path": run.output / "checkpoints",
-        "ckpt.save_steps": run.save_every,
+        "ckpt.save_steps": run.save_every or SAVE_EVERY,
         "ckpt.max_num": run.keep,
     }
 
