@@ -89,6 +89,10 @@ class ActionSpace(Space[Any]):
             twin._np_random = branch(self._np_random)
         return twin
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> ActionSpace:
+        # Gymnasium copies the space for every environment of a vector. Tools never change.
+        return self.fork()
+
     def sample(self, mask: None = None, probability: None = None) -> str:
         """A text (one time in four) or a valid tool call in the `<tool_call>` form."""
         _no_mask(mask, probability)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.vector import AutoresetMode
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from tau2_gym.domains.base import get_domain
+from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.envs.registration import IDS
-from tau2_gym.envs.vector_env import Tau2VectorEnv
+from tau2_gym.envs.vector_env import Tau2VectorEnv, columns
 from tau2_gym.errors import ConfigError
 from tests.helpers import CLOSING, Puppet, gold_moves, make
 
@@ -126,3 +128,91 @@ def test_wrong_arguments_are_refused() -> None:
         Tau2VectorEnv(0, "mock", user=Puppet())
     with pytest.raises(ConfigError, match="unknown argument 'users'"):
         vector(users="scripted")
+    with pytest.raises(ConfigError, match="unknown autoreset_mode 'Never'; allowed: Disabled, Nex"):
+        vector(autoreset_mode="Never")
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_a_wrong_number_of_actions_is_refused_before_anybody_moves(count: int) -> None:
+    env = vector()
+    _, before = env.reset(seed=0)
+    with pytest.raises(ValueError, match=f"{count} actions for 3 environments"):
+        env.step(("Hm.",) * count)
+    turns = env.step(("Hm.",) * 3)[4]["num_turns"].tolist()
+    assert turns == (before["num_turns"] + 1).tolist()
+
+
+def same(ours: Any, theirs: Any) -> None:
+    """Two vector infos hold the same. Gymnasium's None is NaN where the first entry is a number, and
+    numbers are objects where the first is None."""
+    assert type(ours) is type(theirs)
+    if isinstance(ours, dict):
+        assert list(ours) == list(theirs)
+        for key in ours:
+            same(ours[key], theirs[key])
+    else:
+        assert ours.shape == theirs.shape
+        entries = [None if value != value else value for value in theirs.tolist()]
+        assert ours.tolist() == entries
+        assert ours.dtype == theirs.dtype or object in (ours.dtype, theirs.dtype)
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_infos_are_batched_as_gymnasium_batches_them(mode: AutoresetMode) -> None:
+    options: dict[str, Any] = {"user": Puppet(), "max_steps": 12}
+    ours = Tau2VectorEnv(4, "mock", autoreset_mode=mode, **options)
+    theirs: SyncVectorEnv[Any, Any] = SyncVectorEnv(
+        [lambda: Tau2Env("mock", **options)] * 4, autoreset_mode=mode
+    )
+    moves = gold_moves(get_domain("mock").task(TASK))
+    infos = [env.reset(seed=3, options={"task_id": TASK})[1] for env in (ours, theirs)]
+    same(*infos)
+    for number in range(12):
+        done = moves[number] if number < len(moves) else "Hm."
+        outcomes = [env.step((done, "Hm.", "get_users()", "<tool_call>")) for env in (ours, theirs)]
+        for mine, other in zip(outcomes[0][1:4], outcomes[1][1:4], strict=True):
+            assert mine.tolist() == other.tolist()
+        assert list(outcomes[0][0]) == list(outcomes[1][0])
+        same(outcomes[0][4], outcomes[1][4])
+        ended = outcomes[0][2] | outcomes[0][3]
+        if mode is AutoresetMode.DISABLED and ended.any():
+            infos = [env.reset(options={"reset_mask": ended.copy()})[1] for env in (ours, theirs)]
+            same(*infos)
+
+
+def test_columns_have_the_type_of_all_their_entries() -> None:
+    rows = {0: {"r": None, "n": 1, "b": True}, 2: {"r": 1.0, "n": 2, "b": False, "d": {"x": 1}}}
+    found = columns(rows, 3)
+    assert {key: array.dtype.kind for key, array in found.items() if key not in ("d", "_d")} == {
+        "r": "O", "_r": "b", "n": "i", "_n": "b", "b": "b", "_b": "b"
+    }  # fmt: skip
+    assert found["r"].tolist() == [None, None, 1.0]
+    assert found["_r"].tolist() == [True, False, True]
+    assert columns({0: {"r": 1.0}, 1: {"r": None}}, 2)["r"].tolist() == [1.0, None]
+    assert columns({0: {"r": 1}, 1: {"r": 0.5}}, 2)["r"].tolist() == [1.0, 0.5]
+    assert found["d"]["x"].tolist() == [0, 0, 1]
+    assert found["_d"].tolist() == found["d"]["_x"].tolist() == [False, False, True]
+
+
+def test_environments_share_the_tools_that_their_action_spaces_sample() -> None:
+    env = vector("telecom", 5)
+    spaces = list(env.action_space)  # type: ignore[call-overload]
+    assert len(spaces) == 5
+    assert len({id(tool) for space in spaces for tool in space.tools.values()}) == 13
+    draws = [[space.sample() for _ in range(3)] for space in spaces]
+    assert len({tuple(draw) for draw in draws}) == 5
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_the_collector_of_cyclic_garbage_is_left_as_it_was(enabled: bool) -> None:
+    was = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        env = vector()
+        env.reset(seed=0)
+        env.step(("Hm.",) * 3)
+        with pytest.raises(TypeError, match="an action is"):
+            env.step((None,) * 3)
+        assert gc.isenabled() is enabled
+    finally:
+        (gc.enable if was else gc.disable)()
