@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -188,6 +189,21 @@ class TestActions:
         plain = [(name, {key: listed(item) for key, item in args.items()}) for name, args in calls]
         assert [(call.name, call.arguments) for call in ours.tool_calls] == plain
         assert (ours.content or None) == (theirs.content or None)
+
+    def test_what_it_writes_is_read_as_it_reads_it(self) -> None:
+        from tau2.data_model.message import ToolCall
+        from tau2.utils.tools import parse_action_string, to_functional_format
+
+        rng, domain = random.Random(5), get_domain("telecom", "tau2")
+        for _ in range(500):
+            call = ToolCall(**tau2_games._some_call(domain, rng))
+            if not call.name:
+                continue
+            text = to_functional_format(call)
+            for written in (text, call.model_dump_json()):
+                (theirs,) = parse_action_string(written).tool_calls
+                (ours,) = parse_action(written, [call.name]).tool_calls
+                assert (ours.name, ours.arguments) == (theirs.name, theirs.arguments)
 
     def test_what_it_reads_otherwise_on_purpose(self) -> None:
         """See `tests/test_differences.py`."""
