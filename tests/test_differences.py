@@ -152,6 +152,15 @@ def test_a_message_makes_20_calls_at_most(calls: int) -> None:
     assert ("a message may make at most 20" in observation) is (calls > 20)
 
 
+@pytest.mark.parametrize("expression", ["2(3)", "()", "9**9**9**9", "7**9999999", "2*(1.5)()"])
+def test_calculate_refuses_what_is_no_arithmetic_and_what_takes_for_ever(expression: str) -> None:
+    domain = get_domain("retail")
+    world = domain.start(domain.task("0"))
+    content, error = world.call("calculate", {"expression": expression}, "assistant")
+    assert error
+    assert content.startswith("Error: I")
+
+
 def test_data_for_the_agents_database_leave_the_users() -> None:
     domain = get_domain("mock")
     world = domain.start(domain.task("update_task_with_initialization_data"))

@@ -17,6 +17,7 @@ from typing import Any
 
 from tau2_gym.domains.base import Domain
 from tau2_gym.domains.data import DataFolder
+from tau2_gym.domains.inspect_evals import calculate
 from tau2_gym.domains.overlay import BaseDatabase
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
@@ -131,6 +132,8 @@ def _side(domain: str, classes: Classes, folder: DataFolder) -> Side:
     hidden: dict[str, Any] = {}
     if "_apply_one_time_charge" in vars(source):
         extra["_apply_one_time_charge"] = repeatable_charge(vars(source)["_apply_one_time_charge"])
+    if "calculate" in vars(source):  # which evaluates whatever takes its time, 9**9**9**9 say
+        extra["calculate"] = calculate
     if hasattr(source, "default_vpn_details"):
         extra["default_vpn_details"] = property(default_vpn_details)
         pristine = source.default_vpn_details.model_copy(deep=True)

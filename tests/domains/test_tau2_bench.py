@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sys
 from importlib.util import find_spec
 from typing import Any
@@ -132,6 +133,33 @@ def test_expected_actions_of_its_tasks_meet_every_check(name: str) -> None:
         checks = grader.checks(world)
         assert checks.db == (checks.db_similarity == 1.0)
         assert all(checks.env_assertions)
+
+
+@needs_tau2
+@pytest.mark.parametrize("source", ["inspect-evals", "tau2"])
+@pytest.mark.filterwarnings("ignore::SyntaxWarning")
+def test_calculate_agrees_with_its_own(source: str) -> None:
+    from tau2.domains.retail.tools import RetailTools
+
+    domain, tools = get_domain("retail", source), RetailTools(None)
+    world = domain.start(domain.task("0"))
+    rng = random.Random(3)
+    parts = ["1", "20", "3.5", "0", "00", "+", "-", "*", "/", "//", " ", "(", ")", ".", "x", " ** "]
+    for _ in range(5000):
+        written = "".join(rng.choices(parts, k=rng.randrange(1, 9)))
+        if written.count("**") > 1 or re.search(r"\*\* *\d{3}", written):
+            continue  # its own takes for ever
+        ours = world.call("calculate", {"expression": written}, "assistant")
+        try:
+            theirs = tools.calculate(written), False
+        except Exception as error:
+            theirs = f"Error: {error}", True
+        if "Invalid expression: only numbers" not in ours[0]:
+            assert ours == theirs, written
+        else:
+            assert theirs[1], written
+    hopeless = world.call("calculate", {"expression": "9**9**9**9"}, "assistant")
+    assert hopeless == ("Error: Exponentiation result is too large", True)
 
 
 @needs_tau2
