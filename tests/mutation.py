@@ -171,7 +171,7 @@ class Check:
         return tallies
 
     def _survivors(self, module: str, found: list[Mutant], tally: Tally) -> Iterator[Mutant]:
-        tests, stale = tests_of(module), self._dependants(module)
+        tests, stale = mirror_of(module), self._dependants(module)
         started = time.monotonic()
         if not self._passes(tests, stale, deadline=1800, show=True):
             raise SystemExit(f"{' '.join(tests)}: fail without a mutant")
@@ -263,7 +263,7 @@ def _imported(path: Path) -> set[str]:
     return found
 
 
-def tests_of(module: str) -> list[str]:
+def mirror_of(module: str) -> list[str]:
     """The tests that mirror a module."""
     path = Path(module)
     folders = path.parent.parts[path.parts[0] == "tau2_gym" :]
