@@ -64,9 +64,12 @@ ELSEWHERE = {
 """Where a module is tested if not, or not only, in a file of its own name."""
 
 EQUIVALENT = {
-    "if (sides.user is not None or user_db is not None)": "the one is None where the other is",
+    "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
+        "the one is None where the other is"
+    ),
+    "trainers/selection.py: seen[task] += 2": "only the order of the rounds counts",
 }
-"""Lines with a fault in them that do as the line without it does, and why: these are not planted."""
+"""Lines with a fault in them that do what the line without it does, and why: these are not planted."""
 
 HEAVY = ("hypothesis", "gymnasium", "pydantic", "inspect_evals.tau2.airline.tools", "rich", "typer",
          "aiohttp", "httpx", "litellm", "torch", "transformers", "datasets")  # fmt: skip
@@ -157,7 +160,7 @@ class Check:
         tallies = {}
         for module in modules:
             source = (ROOT / module).read_text(encoding="utf-8")
-            found = [one for one in mutants(source) if one.new not in EQUIVALENT]
+            found = [one for one in mutants(source) if f"{module}: {one.new}" not in EQUIVALENT]
             if sample and len(found) > sample:
                 chosen = random.Random(f"{seed}/{module}").sample(range(len(found)), sample)
                 found = [found[index] for index in sorted(chosen)]
