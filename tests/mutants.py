@@ -27,8 +27,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult,
 }
-NO_BEHAVIOUR = ("bound", "strict")
-"""Keywords that check something and do nothing else."""
+NO_BEHAVIOUR = ("bound", "encoding", "strict")
+"""Keywords that check something and do nothing else, and one that ruff insists on."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Mutant:
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its text.
 
-    Left alone are annotations, decorators, texts, what is inside f-strings, bounds of type variables
-    and the `strict` of zip: faults there are errors of types, of wording, or of another assertion.
+    Left alone are annotations, decorators, texts, what is inside f-strings, and `NO_BEHAVIOUR`:
+    faults there are errors of types, of wording, or of another check.
     """
     lines = source.encode().splitlines(keepends=True)
     for node in _nodes(ast.parse(source)):
