@@ -87,7 +87,9 @@ def test_what_cannot_be_read_as_a_call_is_not_said(action: str) -> None:
     assert [call.name for call in parse_action(action, TOOLS).tool_calls] == [INVALID_CALL]
 
 
-@pytest.mark.parametrize("value", ['"\\ud800"', "[" * 100 + "]" * 100, "1" * 4000])
+@pytest.mark.parametrize(
+    "value", ['"\\ud800"', "[" * 100 + "]" * 100, "1" * 4000, "NaN", "[-Infinity]", "1e999"]
+)
 def test_arguments_that_no_database_holds_cannot_be_read(value: str) -> None:
     text = f'<tool_call>{{"name": "get_users", "arguments": {{"a": {value}}}}}</tool_call>'
     assert [call.name for call in parse_action(text, TOOLS).tool_calls] == [INVALID_CALL]
