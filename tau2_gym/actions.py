@@ -5,18 +5,16 @@ with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
 merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
 a call of `INVALID_CALL`, whose result tells the agent what was wrong. Calls beside it are made.
+Neither is a message of more than `MAX_CHARACTERS`, thinking apart.
 """
 
 from __future__ import annotations
 
 import ast
 import json
-import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import one_of
@@ -29,9 +27,12 @@ Call = tuple[str, dict[str, Any]]
 BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 # Something in brackets after a name, or the beginning of it: generation may have been cut off.
-FUNCTION = re.compile(r"\A([A-Za-z_]\w*)\s*\(\s*(?:.*\)\Z|\w+\s*=|\Z)", re.DOTALL)
+FUNCTION = re.compile(r"\A([A-Za-z_]\w*+)\s*+\(\s*+(?:.*\)\Z|\w++\s*+=|\Z)", re.DOTALL)
 
 EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+
+MAX_CHARACTERS = 2**15
+"""What an agent may write in one message. The longest of GPT-5 in telecom has 9,892 characters."""
 
 DONE, RESPOND = "done", "respond"
 """Pseudo-tools of agents that may end the episode: stop it, and say something."""
@@ -115,6 +116,7 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     spoken = THINKING.sub("", text, count=1)
     if spoken.lstrip().startswith("<think>"):
         raise MalformedAction("<think> is not closed")
+    _check_size(spoken)
     stripped = spoken.strip()
     # First, since anything may stand in its arguments, a <tool_call> too.
     match = FUNCTION.match(stripped)
@@ -153,7 +155,40 @@ def _each(items: Sequence[Any], read: Callable[[Any], Call]) -> list[Call]:
 def _unreadable(raw: Any, error: MalformedAction) -> Call:
     """The call that stands for what cannot be read as one."""
     reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
-    return INVALID_CALL, {"text": raw if isinstance(raw, str) else _shown(raw), "reason": reason}
+    try:
+        _check_size(raw)
+        text = raw if isinstance(raw, str) else _shown(raw)
+    except MalformedAction:
+        text = raw[:SHOWN] + "…" if isinstance(raw, str) else f"a long {type(raw).__name__}"
+    return INVALID_CALL, {"text": text, "reason": reason}
+
+
+SHOWN = 1000
+"""Characters that are kept of a message that is too long."""
+
+
+def _check_size(*values: Any) -> None:
+    """Count the characters of texts and numbers, and the members of lists and objects. Stops early, so that it takes no longer for a larger value, nor for one that contains itself.
+
+    Raises:
+        MalformedAction: there are too many.
+    """
+    left, waiting = MAX_CHARACTERS, list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            left -= len(value)
+        elif isinstance(value, int):
+            left -= value.bit_length() // 4
+        elif isinstance(value, Mapping | list | tuple):
+            left -= len(value)
+            if left >= 0:
+                waiting.extend(value)
+                waiting.extend(value.values() if isinstance(value, Mapping) else ())
+        if left < 0:
+            raise MalformedAction(
+                f"a message may have {MAX_CHARACTERS} characters, and this has more"
+            )
 
 
 def _message(content: str | None, calls: list[Call], turn: int) -> Message:
@@ -184,7 +219,7 @@ def _call(data: Any) -> Call:
     name = data.get("name")
     if not isinstance(name, str) or not name:
         raise MalformedAction('a tool call needs a "name"')
-    arguments = _listed(data.get("arguments"))
+    arguments = data.get("arguments")
     if isinstance(arguments, str) and arguments.strip():
         try:
             arguments = json.loads(arguments)
@@ -205,7 +240,6 @@ def _plain(value: Any, depth: int = 0) -> Any:
     can hold: half a surrogate pair, numbers of thousands of digits, nesting without end."""
     if depth > MAX_DEPTH:
         raise MalformedAction("the arguments are nested too deeply")
-    value = _listed(value)
     if isinstance(value, str):
         try:
             value.encode()
@@ -214,8 +248,6 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise MalformedAction("the arguments hold too large a number")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise MalformedAction(f"the arguments hold {value}, a number that JSON does not have")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
@@ -223,11 +255,6 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
     raise MalformedAction("the arguments hold something that is not JSON")
-
-
-def _listed(value: Any) -> Any:
-    """NumPy's arrays and numbers as Python's."""
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _shown(action: Any) -> str:
@@ -298,17 +325,18 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
     read like a text: servers that know no function calling leave calls in the content."""
     if data.get("role", "assistant") != "assistant":
         raise one_of("role of an action", data["role"], ["assistant"])
-    content = _listed(data.get("content"))
+    content = data.get("content")
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, Mapping)]
         content = "".join(part for part in parts if isinstance(part, str))
     if content is not None and not isinstance(content, str):
         raise MalformedAction("the content must be text")
-    calls = _listed(data.get("tool_calls")) or ()
+    calls = data.get("tool_calls") or ()
     if not isinstance(calls, list | tuple):
         raise MalformedAction("tool_calls must be a list")
     if not calls and content:
         return _from_text(content, tools, turn)
+    _check_size(content, calls)
     parsed = _message(content, _each(calls, _call), turn)
     ids = [call.get("id") if isinstance(call, Mapping) else None for call in calls]
     return Message(
