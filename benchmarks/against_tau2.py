@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from importlib import import_module
 from typing import Any
 from unittest.mock import patch
 
@@ -11,6 +12,18 @@ from benchmarks.baseline import READS
 from benchmarks.measure import Times, memory
 from tau2_gym.domains.tau2_bench import HOW_TO_INSTALL
 from tau2_gym.errors import ConfigError
+
+
+def require_tau2() -> None:
+    """See that tau2-bench's own gym is there, before anything is measured.
+
+    Raises:
+        ConfigError: its package is not installed.
+    """
+    try:
+        import_module("tau2.gym.gym_agent")
+    except ImportError as error:
+        raise ConfigError(f"{HOW_TO_INSTALL} ({error})") from error
 
 
 def measure_tau2(domain: str, repeats: int) -> Times:
@@ -21,13 +34,12 @@ def measure_tau2(domain: str, repeats: int) -> Times:
     Raises:
         ConfigError: tau2-bench's package is not installed.
     """
-    try:
-        from loguru import logger
-        from tau2.data_model.message import AssistantMessage
-        from tau2.gym.gym_agent import AgentGymEnv
-        from tau2.registry import registry
-    except ImportError as error:
-        raise ConfigError(f"{HOW_TO_INSTALL} ({error})") from error
+    require_tau2()
+    from loguru import logger
+    from tau2.data_model.message import AssistantMessage
+    from tau2.gym.gym_agent import AgentGymEnv
+    from tau2.registry import registry
+
     logger.remove()
     tasks = registry.get_tasks_loader(domain)("base")
 

@@ -122,6 +122,33 @@ def listed(text: str, option: str) -> tuple[str, ...]:
     return names
 
 
+def addresses(text: str | None, option: str) -> tuple[str, ...]:
+    """The servers in a comma-separated text; none if there is no text.
+
+    Raises:
+        ConfigError: the text names none, or something that is no address.
+    """
+    if text is None:
+        return ()
+    urls = listed(text, option)
+    for url in urls:
+        if not url.startswith(("http://", "https://")):
+            raise ConfigError(f"a server's address begins with http:// or https://, not {url!r}")
+    return urls
+
+
+def address(text: str | None, option: str) -> str | None:
+    """The one server that an option names, if it does.
+
+    Raises:
+        ConfigError: it names several, or something that is no address.
+    """
+    urls = addresses(text, option)
+    if len(urls) > 1:
+        raise ConfigError(f"{option} takes one address, or a router's, not {len(urls)}")
+    return urls[0] if urls else None
+
+
 def finite(
     low: float, high: float = math.inf, *, above: bool = False
 ) -> Callable[[float | None], float | None]:

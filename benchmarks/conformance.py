@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,9 +22,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from benchmarks.command import FAILED, Command, ending
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.episode import Episode
-from tau2_gym.errors import Tau2GymError
+from tau2_gym.errors import DataError, Tau2GymError
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.types import Message, Role, Task, Termination, ToolCall, ToolKind
 
@@ -35,13 +37,20 @@ AGENT_DEFAULT = {"content": "Anything else?"}
 USER_DEFAULT = {"content": "Ok. ###STOP###"}
 
 
-def read(path: Path) -> Iterator[dict[str, Any]]:
-    """The rows of a JSON-lines file, gzipped or not."""
+def read(path: Path) -> Iterator[Any]:
+    """The rows of a JSON-lines file, gzipped or not.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
     opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
-        for line in lines:
-            if line.strip():
-                yield json.loads(line)
+    try:
+        with opener(path, "rt", encoding="utf-8") as lines:
+            for line in lines:
+                if line.strip():
+                    yield json.loads(line)
+    except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON lines: {error!r}") from error
 
 
 def same_content(ours: str | None, theirs: str | None) -> bool:
@@ -169,15 +178,29 @@ def compare(
     source: str = "inspect-evals",
     data_dir: Path | None = None,
 ) -> tuple[int, list[tuple[str, Differences]]]:
-    """Check every row of a file. Returns how many agree, and the differences of the others."""
+    """Check every row of a file. Returns how many agree, and the differences of the others.
+
+    Raises:
+        ConfigError: there is no such source, or no such domain or task in it.
+        DataError: the file holds something else than recordings of this kind, or nothing.
+    """
     agree = 0
     differ: list[tuple[str, Differences]] = []
     for number, row in enumerate(read(path), start=1):
-        differences = check(row, get_domain(row["domain"], source, data_dir))
+        try:
+            differences = check(row, get_domain(row["domain"], source, data_dir))
+        except Tau2GymError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{path}, row {number} is no recording of this kind: {error!r}"
+            ) from error
         if differences:
             differ.append((f"row {number}: {row['domain']} {row['task_id']}", differences))
         else:
             agree += 1
+    if not agree and not differ:
+        raise DataError(f"{path} holds no recordings")
     return agree, differ
 
 
@@ -189,27 +212,26 @@ def _report(
     show: int,
 ) -> None:
     console = Console(highlight=False)
-    try:
+    with ending(console):
         agree, differ = compare(path, check, source, data_dir)
-    except (Tau2GymError, OSError, KeyError, json.JSONDecodeError) as error:
-        text = str(error) if isinstance(error, Tau2GymError) else f"{path}: {error!r}"
-        console.print(f"error: {text}", style="red", markup=False)
-        raise typer.Exit(2) from error
     for title, differences in differ[:show]:
         console.print(title, style="bold", markup=False)
         for line in differences[:5]:
             console.print(f"  {line}", markup=False)
     console.print(f"{agree} agree, {len(differ)} differ")
-    raise typer.Exit(1 if differ else 0)
+    raise typer.Exit(FAILED if differ else 0)
 
 
-File = Annotated[Path, typer.Argument(help="Recordings, JSON lines, gzipped or not.", exists=True)]
+File = Annotated[
+    Path,
+    typer.Argument(help="Recordings, JSON lines, gzipped or not.", exists=True, dir_okay=False),
+]
 Source = Annotated[str, typer.Option(help="Where the domains come from: inspect-evals or tau2.")]
 DataDir = Annotated[Path | None, typer.Option(help="Another revision of tasks and databases.")]
 Show = Annotated[int, typer.Option(help="How many differing rows to print.", min=0)]
 
 
-@app.command()
+@app.command(cls=Command)
 def grading(
     file: File, source: Source = "inspect-evals", data_dir: DataDir = None, show: Show = 10
 ) -> None:
@@ -217,7 +239,7 @@ def grading(
     _report(file, check_grading, source, data_dir, show)
 
 
-@app.command()
+@app.command(cls=Command)
 def episodes(
     file: File, source: Source = "inspect-evals", data_dir: DataDir = None, show: Show = 10
 ) -> None:

@@ -17,6 +17,7 @@ from rich.console import Console
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import AgentView, Reply
 from agents.rollout import Limits, Player, rollout
+from benchmarks.command import Command, ending, finite
 from tau2_gym.domains.base import get_domain
 from tau2_gym.session import Rules
 from tau2_gym.types import Message
@@ -67,13 +68,23 @@ async def play(episodes: int, turns: int, latency: float) -> list[Record]:
     return [record async for record in rollout(player.play, attempts, episodes)]
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     episodes: Annotated[int, typer.Option(help="Played side by side.", min=1, max=2285)] = 256,
-    turns: Annotated[int, typer.Option(help="Of the agent, in each.", min=2)] = 20,
-    latency: Annotated[float, typer.Option(help="Seconds that each call takes.")] = 0.2,
+    turns: Annotated[int, typer.Option(help="Of the agent, in each.", min=2, max=1000)] = 20,
+    latency: Annotated[
+        float,
+        typer.Option(help="Seconds that each call takes.", callback=finite(0.0, 60.0, above=True)),
+    ] = 0.2,
 ) -> None:
     """Play episodes against calls of fixed latency, and compare with the waiting of one."""
+    console = Console(highlight=False)
+    with ending(console):
+        console.print(measure(episodes, turns, latency))
+
+
+def measure(episodes: int, turns: int, latency: float) -> str:
+    """Play, and say how long it took."""
     domain = get_domain("telecom")
     for task_id in domain.task_ids("full")[:episodes]:
         domain.start(domain.task(task_id))
@@ -83,7 +94,7 @@ def main(
     took = time.perf_counter() - begun
     users = turns // 2 + 1
     path = (records[0].num_turns + users) * latency
-    Console(highlight=False).print(
+    return (
         f"{len(records)} episodes of {records[0].num_turns} turns: {took:.2f} s; "
         f"critical path {path:.2f} s; ratio {took / path:.2f}"
     )

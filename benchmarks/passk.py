@@ -25,14 +25,24 @@ from rich.progress import (
 
 from agents import AGENTS, MODEL_AGENTS
 from agents.attempts import SUCCESS, Attempt
-from agents.models import AgentModel, ChatOptions
+from agents.models import ChatOptions
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
-from benchmarks.command import PLAIN, Command, end_with_faults, ending, finite, listed
+from benchmarks.command import (
+    PLAIN,
+    Command,
+    address,
+    addresses,
+    end_with_faults,
+    ending,
+    finite,
+    listed,
+)
 from benchmarks.run import (
     MODEL_USERS,
     PLAYED,
     Setup,
+    agent_model,
     domains_to_play,
     make_player,
     plan,
@@ -43,7 +53,6 @@ from benchmarks.store import Store, write_json
 from benchmarks.summary import WIDE, summarise, table
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
-from tau2_gym.errors import ConfigError
 from tau2_gym.journal import to_json
 
 app = typer.Typer(add_completion=False)
@@ -129,7 +138,10 @@ def main(
             show_default=f"those of {','.join(PLAYED)} that the agent plays",
         ),
     ] = None,
-    split: Annotated[str, typer.Option(help="train, test, base or full; telecom: small.")] = "test",
+    split: Annotated[
+        str | None,
+        typer.Option(help="train, test, base or full; telecom: small.", show_default="test"),
+    ] = None,
     task_ids: Annotated[
         str | None, typer.Option(help="Comma-separated ids of tasks to play instead of a split.")
     ] = None,
@@ -173,9 +185,9 @@ def main(
         ),
     ] = 60.0,
     base_url: Annotated[
-        str,
+        str | None,
         typer.Option(help="An OpenAI-compatible server, for litellm.", rich_help_panel=AGENT_MODEL),
-    ] = "",
+    ] = None,
     prompt: Annotated[
         str, typer.Option(help="official, compact or bare.", rich_help_panel=AGENT_MODEL)
     ] = "official",
@@ -208,8 +220,8 @@ def main(
         str, typer.Option(help="For example gpt-4.1-mini.", rich_help_panel=USER_MODEL)
     ] = "",
     user_url: Annotated[
-        str, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
-    ] = "",
+        str | None, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
+    ] = None,
     user_temperature: Annotated[
         float,
         typer.Option(help="0 as in tau2-bench.", callback=finite(0.0), rich_help_panel=USER_MODEL),
@@ -222,8 +234,8 @@ def main(
         ),
     ] = "",
     judge_url: Annotated[
-        str, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
-    ] = "",
+        str | None, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
+    ] = None,
     cassette: Annotated[
         Path | None,
         typer.Option(
@@ -245,6 +257,8 @@ def main(
         asked = None if domains is None else listed(domains, "--domains")
         ids = () if task_ids is None else listed(task_ids, "--task-ids")
         names, note = domains_to_play(agent, asked)
+        user_server = address(user_url, "--user-url")
+        judge_server = address(judge_url, "--judge-url")
         setup = Setup(
             agent=agent,
             user=user,
@@ -254,42 +268,41 @@ def main(
             max_errors=max_errors,
             source=source,
             data_dir=None if data_dir is None else str(data_dir),
-            model=_agent_model(
+            model=agent_model(
                 agent,
-                AgentModel(
-                    model,
-                    _servers(sglang_url, base_url),
-                    prompt,
-                    thinking,
-                    SamplingParams(
-                        temperature=temperature,
-                        top_p=top_p,
-                        top_k=top_k,
-                        max_new_tokens=max_new_tokens,
-                        seed=seed,
-                    ),
-                    startup,
+                model,
+                addresses(sglang_url, "--sglang-url") or addresses(base_url, "--base-url"),
+                prompt,
+                thinking,
+                SamplingParams(
+                    temperature=temperature,
+                    top_p=top_p,
+                    top_k=top_k,
+                    max_new_tokens=max_new_tokens,
+                    seed=seed,
                 ),
+                startup,
             ),
             user_model=(
-                ChatOptions(user_model, user_url or None, user_temperature)
+                ChatOptions(user_model, user_server, user_temperature)
                 if user in MODEL_USERS
                 else None
             ),
-            judge=ChatOptions(judge_model, judge_url or None) if judge_model else None,
+            judge=ChatOptions(judge_model, judge_server) if judge_model else None,
             limits=Limits(episodes=concurrency, agent_calls=concurrency, user_calls=concurrency),
             cassette=None if cassette is None else str(cassette),
             keep_tokens=keep_tokens,
         )
-        setup.check(names, None if ids else split, num_samples)
-        attempts = plan(setup, names, split, ids, num_samples)
+        played = split if split is not None or ids else "test"
+        setup.check(names, played, num_samples)
+        attempts = plan(setup, names, played or "", ids, num_samples)
         loaded = {name: get_domain(name, source, setup.data_dir) for name in names}
         revisions = {name: domain.revision for name, domain in loaded.items()}
         identity = {**setup.identity(), "versions": versions(source)}
-        what = {"domains": names, "split": None if ids else split, "task_ids": ids or None}
+        what = {"domains": names, "split": None if ids else played, "task_ids": ids or None}
         path = output or default_output(
             setup,
-            [*names, "tasks" if ids else split],
+            [*names, played if played and not ids else "tasks"],
             {**identity, **what, "revisions": revisions},
         )
         player = make_player(setup, path.with_suffix(".verdicts.jsonl"), fresh=fresh)
@@ -319,26 +332,6 @@ def main(
         console.print(table(summary, num_samples, title, console.width))
         console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", **PLAIN)
         end_with_faults(console, rows)
-
-
-def _servers(sglang_url: str | None, base_url: str) -> tuple[str, ...]:
-    """The addresses of the agent's servers."""
-    if sglang_url is not None:
-        return listed(sglang_url, "--sglang-url")
-    return (base_url,) if base_url else ()
-
-
-def _agent_model(agent: str, model: AgentModel) -> AgentModel | None:
-    """The model, if the agent is one.
-
-    Raises:
-        ConfigError: the agent is none, and yet a model was named.
-    """
-    if agent in MODEL_AGENTS:
-        return model
-    if model.name:
-        raise ConfigError(f"agent {agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do")
-    return None
 
 
 if __name__ == "__main__":

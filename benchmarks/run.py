@@ -25,7 +25,9 @@ from agents.models import (
     make_model_agent,
     make_model_user,
 )
+from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
+from agents.sampling import SamplingParams
 from tau2_gym.cassette import Cassette
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import check_split, get_domain
@@ -113,6 +115,28 @@ class Setup:
             for name, value in values.items()
             if name not in how
         }
+
+
+def agent_model(
+    agent: str,
+    name: str,
+    urls: tuple[str, ...],
+    prompt: str,
+    thinking: bool | None,
+    sampling: SamplingParams,
+    startup: float = AgentModel.startup,
+) -> AgentModel | None:
+    """The model that an agent is, from the options of a command line; None if it is none.
+
+    Raises:
+        ConfigError: there is no such prompt, or a model was named for an agent that takes none.
+    """
+    make_prompt(prompt)
+    if agent in MODEL_AGENTS:
+        return AgentModel(name, urls, prompt, thinking, sampling, startup)
+    if name:
+        raise ConfigError(f"agent {agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do")
+    return None
 
 
 def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = False) -> Player:

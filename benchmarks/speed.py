@@ -18,13 +18,16 @@ from rich.table import Table
 
 from agents.base import AgentView
 from agents.oracle import OracleAgent, plan
-from benchmarks.against_tau2 import measure_tau2
+from benchmarks.against_tau2 import measure_tau2, require_tau2
 from benchmarks.baseline import READS, Baseline
+from benchmarks.command import PLAIN, Command, ending, listed
 from benchmarks.measure import Times, median, memory
+from benchmarks.store import write_json
 from tau2_gym.domains import DOMAINS
-from tau2_gym.domains.base import get_domain
+from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.envs.agent_env import Tau2Env
-from tau2_gym.errors import Tau2GymError, one_of
+from tau2_gym.errors import one_of
+from tau2_gym.journal import writing
 from tau2_gym.types import ToolKind
 
 app = typer.Typer(add_completion=False)
@@ -166,21 +169,21 @@ def _table(report: dict[str, Any], against: str | None) -> Table:
     return table
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     domains: Annotated[str, typer.Option(help=f"Comma-separated: {', '.join(DOMAINS)}.")] = (
         "airline,retail,telecom"
     ),
-    repeats: Annotated[int, typer.Option(help="Timings per median.", min=10)] = 500,
+    repeats: Annotated[int, typer.Option(help="Timings per median.", min=10, max=100_000)] = 500,
     source: Annotated[
         str, typer.Option(help="inspect-evals, or tau2 if installed.")
     ] = "inspect-evals",
     against: Annotated[
         str | None, typer.Option(help="Also measure this: tau2 (tau2-bench's own gym).")
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the report goes, as JSON.")] = Path(
-        "runs/speed.json"
-    ),
+    output: Annotated[
+        Path, typer.Option(help="Where the report goes, as JSON.", dir_okay=False)
+    ] = Path("runs/speed.json"),
 ) -> None:
     """Time resets, steps with the dense reward, forks and whole episodes, and weigh environments.
 
@@ -189,10 +192,14 @@ def main(
     comparing hashes of whole databases.
     """
     console = Console()
-    try:
-        names = [name.strip() for name in domains.split(",") if name.strip()]
+    with ending(console):
+        names = listed(domains, "--domains")
         if against not in (None, "tau2"):
             raise one_of("system to measure against", against, ["tau2"])
+        for name in names:
+            check_split(name, "base", source)
+        if against is not None:
+            require_tau2()
         report: dict[str, Any] = {
             "machine": {"python": platform.python_version(), "processor": platform.machine()},
             "versions": {name: version(name) for name in ("tau2-gym", "gymnasium", "pydantic")},
@@ -200,6 +207,8 @@ def main(
             "import": import_time(),
             "domains": {},
         }
+        with writing(output):
+            output.parent.mkdir(parents=True, exist_ok=True)
         for name in names:
             with console.status(f"measuring {name}"):
                 measured = {
@@ -209,13 +218,9 @@ def main(
                 if against is not None:
                     measured[against] = measure_tau2(name, max(3, repeats // 100))
             report["domains"][name] = measured
-    except Tau2GymError as error:
-        console.print(f"error: {error}", style="red", markup=False)
-        raise typer.Exit(2) from error
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    console.print(_table(report, against))
-    console.print(f"Report: {output}", highlight=False)
+        write_json(output, report)
+        console.print(_table(report, against))
+        console.print(f"Report: {output}", **PLAIN)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,12 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import one_of
@@ -219,7 +222,7 @@ def _call(data: Any) -> Call:
     name = data.get("name")
     if not isinstance(name, str) or not name:
         raise MalformedAction('a tool call needs a "name"')
-    arguments = data.get("arguments")
+    arguments = _listed(data.get("arguments"))
     if isinstance(arguments, str) and arguments.strip():
         try:
             arguments = json.loads(arguments)
@@ -240,6 +243,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
     can hold: half a surrogate pair, numbers of thousands of digits, nesting without end."""
     if depth > MAX_DEPTH:
         raise MalformedAction("the arguments are nested too deeply")
+    value = _listed(value)
     if isinstance(value, str):
         try:
             value.encode()
@@ -248,6 +252,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return value
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise MalformedAction("the arguments hold too large a number")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise MalformedAction(f"the arguments hold {value}, a number that JSON does not have")
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, list | tuple):
@@ -255,6 +261,11 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
         return {_plain(key): _plain(item, depth + 1) for key, item in value.items()}
     raise MalformedAction("the arguments hold something that is not JSON")
+
+
+def _listed(value: Any) -> Any:
+    """NumPy's arrays and numbers as Python's."""
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _shown(action: Any) -> str:
@@ -325,13 +336,13 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
     read like a text: servers that know no function calling leave calls in the content."""
     if data.get("role", "assistant") != "assistant":
         raise one_of("role of an action", data["role"], ["assistant"])
-    content = data.get("content")
+    content = _listed(data.get("content"))
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, Mapping)]
         content = "".join(part for part in parts if isinstance(part, str))
     if content is not None and not isinstance(content, str):
         raise MalformedAction("the content must be text")
-    calls = data.get("tool_calls") or ()
+    calls = _listed(data.get("tool_calls")) or ()
     if not isinstance(calls, list | tuple):
         raise MalformedAction("tool_calls must be a list")
     if not calls and content:

@@ -14,7 +14,8 @@ STYLES = {"assistant": "cyan", "user": "green", "tool": "yellow"}
 def to_text(messages: Sequence[Message], *, colour: bool = True, width: int = 100) -> str:
     """The messages as lines of text, with ANSI colours unless told otherwise.
 
-    The user's tool calls and their results are shown indented: the agent does not see them.
+    The user's tool calls and their results are shown indented: the agent does not see them. Halves of
+    surrogate pairs, which no terminal or file takes, are shown as escapes.
     """
     from rich.console import Console
     from rich.padding import Padding
@@ -38,6 +39,7 @@ def to_text(messages: Sequence[Message], *, colour: bool = True, width: int = 10
             for call in message.tool_calls
         ]
         text = Text(f"{name}: ", style=f"bold {style}")
-        text.append("\n".join(lines), style="red" if message.error else style)
+        said = "\n".join(lines).encode("utf-8", "backslashreplace").decode()
+        text.append(said, style="red" if message.error else style)
         console.print(Padding(text, (0, 0, 0, 4 if hidden else 0), expand=False))
     return buffer.getvalue()

@@ -95,13 +95,35 @@ class Session:
         self._phi = 0.0
         self._official: float | None = None
         self._unpaid: _Unpaid | None = None
+        self._show_tools()
+
+    def _show_tools(self) -> None:
+        domain = self.episode.domain
         tools = {**domain.agent_tools, **domain.user_tools}
         # A user's tool written as a function call is a call, too: one that breaks ownership.
         self._callable = tools
-        shown = tools if rules.solo else domain.agent_tools
+        shown = tools if self.rules.solo else domain.agent_tools
         self._tools = [tool.schema for tool in shown.values()]
-        if rules.solo:
+        if self.rules.solo:
             self._tools.append(DONE_SCHEMA)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Tools and policy are the domain's, which is found again where this is unpickled.
+        state = {**vars(self), "_callable": None, "_tools": None}
+        if self.last is not None:
+            state["last"] = replace(self.last, info={**self.last.info, "tools": [], "policy": None})
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._show_tools()
+        if self.last is not None:
+            self.last.info.update(tools=self._tools, policy=self._policy)
+
+    @property
+    def _policy(self) -> str | None:
+        domain = self.episode.domain
+        return domain.policy_solo if self.rules.solo else domain.policy
 
     def fork(self) -> Session:
         """An independent copy that goes on from here."""
@@ -246,7 +268,7 @@ class Session:
         return {
             "messages": list(episode.chat),
             "tools": self._tools,
-            "policy": domain.policy_solo if solo else domain.policy,
+            "policy": self._policy,
             "ticket": episode.task.ticket if solo else None,
             "domain": domain.name,
             "task_id": episode.task.id,

@@ -27,6 +27,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult,
 }
+NO_BEHAVIOUR = ("bound", "encoding", "strict")
+"""Keywords that check something and do nothing else, and one that ruff insists on."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Mutant:
 def mutants(source: str) -> Iterator[Mutant]:
     """Every mutant of a module, in the order of its text.
 
-    Left alone are annotations, decorators, texts, what is inside f-strings, and the `strict` of zip:
-    faults there are errors of types, of wording, or of another assertion.
+    Left alone are annotations, decorators, texts, what is inside f-strings, and `NO_BEHAVIOUR`:
+    faults there are errors of types, of wording, or of another check.
     """
     lines = source.encode().splitlines(keepends=True)
     for node in _nodes(ast.parse(source)):
@@ -71,7 +73,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
         for child in value if isinstance(value, list) else [value]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr):
                 continue
-            if isinstance(child, ast.keyword) and child.arg == "strict":
+            if isinstance(child, ast.keyword) and child.arg in NO_BEHAVIOUR:
                 continue
             if isinstance(child, ast.If) and _is_for_types(child):
                 continue
@@ -122,7 +124,7 @@ def _faults(node: ast.expr | ast.stmt) -> Iterator[Fault]:
 
 def _calls(node: ast.Call) -> Iterator[Fault]:
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg not in (None, "strict"):
+        if keyword.arg is not None and keyword.arg not in NO_BEHAVIOUR:
             kept = [*node.keywords[:index], *node.keywords[index + 1 :]]
             yield f"{keyword.arg}= dropped", node, ast.Call(node.func, node.args, kept)
     match node.args:

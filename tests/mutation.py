@@ -18,6 +18,7 @@ import argparse
 import ast
 import difflib
 import gc
+import json
 import os
 import random
 import shutil
@@ -26,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -64,9 +66,12 @@ ELSEWHERE = {
 """Where a module is tested if not, or not only, in a file of its own name."""
 
 EQUIVALENT = {
-    "if (sides.user is not None or user_db is not None)": "the one is None where the other is",
+    "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
+        "the one is None where the other is"
+    ),
+    "trainers/selection.py: seen[task] += 2": "only the order of the rounds counts",
 }
-"""Lines with a fault in them that do as the line without it does, and why: these are not planted."""
+"""Lines with a fault in them that do what the line without it does, and why: these are not planted."""
 
 HEAVY = ("hypothesis", "gymnasium", "pydantic", "inspect_evals.tau2.airline.tools", "rich", "typer",
          "aiohttp", "httpx", "litellm", "torch", "transformers", "datasets")  # fmt: skip
@@ -157,7 +162,7 @@ class Check:
         tallies = {}
         for module in modules:
             source = (ROOT / module).read_text(encoding="utf-8")
-            found = [one for one in mutants(source) if one.new not in EQUIVALENT]
+            found = [one for one in mutants(source) if f"{module}: {one.new}" not in EQUIVALENT]
             if sample and len(found) > sample:
                 chosen = random.Random(f"{seed}/{module}").sample(range(len(found)), sample)
                 found = [found[index] for index in sorted(chosen)]
@@ -171,10 +176,14 @@ class Check:
         return tallies
 
     def _survivors(self, module: str, found: list[Mutant], tally: Tally) -> Iterator[Mutant]:
-        tests, stale = tests_of(module), self._dependants(module)
+        tests, stale = mirror_of(module), self._dependants(module)
         started = time.monotonic()
-        if not self._passes(tests, stale, deadline=1800, show=True):
-            raise SystemExit(f"{' '.join(tests)}: fail without a mutant")
+        self._times.unlink(missing_ok=True)
+        if not self._passes(tests, stale, deadline=1800):
+            print((self.copy.parent / "output.txt").read_text(encoding="utf-8", errors="replace"))
+            print(f"{' '.join(tests)}: fail without a fault in {module}, so that none can be seen")
+            tally.survived += len(found)
+            return
         deadline = 30 + 5 * (time.monotonic() - started)
         path = self.copy / module
         original = path.read_text(encoding="utf-8")
@@ -189,37 +198,50 @@ class Check:
             else:
                 tally.killed += 1
 
-    def _passes(
-        self, tests: list[str], stale: set[str], deadline: float, show: bool = False
-    ) -> bool:
+    @property
+    def _times(self) -> Path:
+        return self.copy.parent / "times.json"
+
+    def _passes(self, tests: list[str], stale: set[str], deadline: float) -> bool:
         """Whether tests pass within a deadline, in seconds, in a fork of this process."""
-        output = self.copy.parent / "output.txt"
         sys.stdout.flush()
         child = os.fork()
         if not child:
-            _pytest(tests, stale, output)
+            _forget(stale)
+            _pytest(tests, QuickestFirst(self._times), self.copy.parent / "output.txt")
         limit = time.monotonic() + deadline
         while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < limit:
             time.sleep(0.02)
         if not ended[0]:
             os.killpg(child, signal.SIGKILL)
             ended = os.waitpid(child, 0)
-        if show and ended[1]:
-            print(output.read_text(encoding="utf-8", errors="replace"))
         return ended[1] == 0
 
 
-class StopAtFirst:
-    """Ends the process when a test has failed, without taking anything down."""
+class QuickestFirst:
+    """Has the tests run in the order of how long they took when all of them passed, and ends the
+    process when one fails, without taking anything down."""
+
+    def __init__(self, times: Path) -> None:
+        self.times = times
+        self.known = json.loads(times.read_text()) if times.exists() else {}
+        self.seen: Counter[str] = Counter()
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed:
             sys.stdout.write(report.longreprtext)
             sys.stdout.flush()
             os._exit(1)
+        self.seen[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        self.times.write_text(json.dumps(self.seen))
 
 
-def _pytest(tests: list[str], stale: set[str], output: Path) -> None:
+def _pytest(tests: list[str], plugin: object, output: Path) -> None:
     """Run tests in the copy; this process ends with pytest's exit code."""
     code = 1
     try:
@@ -227,9 +249,8 @@ def _pytest(tests: list[str], stale: set[str], output: Path) -> None:
         with output.open("wb") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
-        _forget(stale)
         plain = ("-x", "-q", "-s", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
-        code = int(pytest.main([*plain, *tests], plugins=[StopAtFirst()]))
+        code = int(pytest.main([*plain, *tests], plugins=[plugin]))
     finally:
         os._exit(code)
 
@@ -263,7 +284,7 @@ def _imported(path: Path) -> set[str]:
     return found
 
 
-def tests_of(module: str) -> list[str]:
+def mirror_of(module: str) -> list[str]:
     """The tests that mirror a module."""
     path = Path(module)
     folders = path.parent.parts[path.parts[0] == "tau2_gym" :]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -519,3 +520,62 @@ def test_calls_left_in_the_content_of_a_chat_message_are_calls(content: str) -> 
     message = parse_action({"role": "assistant", "content": content}, ["get_user"])
     assert [(call.name, call.arguments) for call in message.tool_calls] == [("get_user", {"id": 1})]
     assert not message.has_text
+
+
+def chat(**changes: Any) -> dict[str, Any]:
+    call = {"id": "a", "type": "function", "function": {"name": "look", "arguments": {}}}
+    call["function"] = {"name": "look", "arguments": {}, **changes}
+    return {"role": "assistant", "content": None, "tool_calls": [call]}
+
+
+@pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (np.int64(3), 3),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.str_("word"), "word"),
+        (np.array([1, 2]), [1, 2]),
+        (np.array([[0.5], [1.5]]), [[0.5], [1.5]]),
+        (np.array([{"a": np.int8(1)}], dtype=object), [{"a": 1}]),
+        (np.array(7), 7),
+    ],
+)
+def test_arrays_and_numbers_of_numpy_are_those_of_python(value: Any, plain: Any) -> None:
+    for given_so, wanted in ((value, plain), ([value], [plain]), ({"b": value}, {"b": plain})):
+        (call,) = parse_action(chat(arguments={"a": given_so}), ["look"]).tool_calls
+        assert call.arguments == {"a": wanted}
+        assert json.loads(json.dumps(call.arguments, allow_nan=False)) == call.arguments
+
+
+@pytest.mark.parametrize("empty", [np.array([]), np.array([1, 2]), np.array(["a"]), np.array(1.0)])
+def test_no_array_in_any_place_of_an_action_raises(empty: Any) -> None:
+    whole = chat()["tool_calls"][0]
+    for action in (
+        {"role": "assistant", "content": empty},
+        {"role": "assistant", "content": [empty]},
+        {"role": "assistant", "tool_calls": empty},
+        {"role": "assistant", "tool_calls": [empty]},
+        {"role": "assistant", "tool_calls": [{**whole, "id": empty}]},
+        {"role": "assistant", "tool_calls": [{**whole, "function": empty}]},
+        chat(name=empty),
+        chat(arguments=empty),
+    ):
+        message = parse_action(action, ["look"])
+        assert message.is_tool_call or message.has_text
+
+
+def test_calls_in_an_array_are_calls() -> None:
+    calls = np.array(chat()["tool_calls"] * 2, dtype=object)
+    message = parse_action({"role": "assistant", "tool_calls": calls}, ["look"])
+    assert [call.name for call in message.tool_calls] == ["look", "look"]
+
+
+@pytest.mark.parametrize(
+    "number", [float("nan"), float("inf"), np.float64("-inf"), np.array(np.nan)]
+)
+def test_numbers_that_json_does_not_have_are_unreadable(number: Any) -> None:
+    for arguments in ({"a": number}, {"a": [{"b": number}]}):
+        message = parse_action(chat(arguments=arguments), ["look"])
+        assert is_malformed(message)
+        assert "a number that JSON does not have" in message.tool_calls[0].arguments["reason"]

@@ -87,7 +87,9 @@ def test_what_cannot_be_read_as_a_call_is_not_said(action: str) -> None:
     assert [call.name for call in parse_action(action, TOOLS).tool_calls] == [INVALID_CALL]
 
 
-@pytest.mark.parametrize("value", ['"\\ud800"', "[" * 100 + "]" * 100, "1" * 4000])
+@pytest.mark.parametrize(
+    "value", ['"\\ud800"', "[" * 100 + "]" * 100, "1" * 4000, "NaN", "[-Infinity]", "1e999"]
+)
 def test_arguments_that_no_database_holds_cannot_be_read(value: str) -> None:
     text = f'<tool_call>{{"name": "get_users", "arguments": {{"a": {value}}}}}</tool_call>'
     assert [call.name for call in parse_action(text, TOOLS).tool_calls] == [INVALID_CALL]
@@ -152,6 +154,15 @@ def test_a_message_makes_20_calls_at_most(calls: int) -> None:
     assert ("a message may make at most 20" in observation) is (calls > 20)
 
 
+@pytest.mark.parametrize("expression", ["2(3)", "()", "9**9**9**9", "7**9999999", "2*(1.5)()"])
+def test_calculate_refuses_what_is_no_arithmetic_and_what_takes_for_ever(expression: str) -> None:
+    domain = get_domain("retail")
+    world = domain.start(domain.task("0"))
+    content, error = world.call("calculate", {"expression": expression}, "assistant")
+    assert error
+    assert content.startswith("Error: I")
+
+
 def test_a_message_has_32768_characters_at_most() -> None:
     thought = f"<think>{'a' * 40_000}</think>"
     for text, fits in (("a" * 32_768, True), (thought + "a", True), ("a" * 32_769, False)):
@@ -177,15 +188,6 @@ def test_a_row_grows_by_65536_bytes_at_most() -> None:
         assert failed is error, text
         assert bool(world.difference()) is not error
     assert "tasks task_2 would grow by 65537 bytes, and may grow by 65536" in text
-
-
-def test_a_sum_that_takes_for_ever_is_an_error() -> None:
-    world = get_domain("airline").start(get_domain("airline").task("0"))
-    call = {"expression": "9**9**9"}
-    assert world.call("calculate", call, "assistant") == (
-        "Error: Exponentiation result is too large",
-        True,
-    )
 
 
 def test_data_for_the_agents_database_leave_the_users() -> None:

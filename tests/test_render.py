@@ -58,3 +58,15 @@ def test_long_lines_are_wrapped(width: int) -> None:
 
 def test_nothing_said_is_nothing_shown() -> None:
     assert to_text([]) == ""
+
+
+@pytest.mark.parametrize("colour", [True, False])
+def test_halves_of_characters_are_shown_as_escapes(colour: bool) -> None:
+    half = "\ud800"
+    talk = [
+        Message("assistant", f"good {half} day"),
+        Message("assistant", None, (ToolCall(half, {half: half}),)),
+        Message("tool", half, error=True),
+    ]
+    text = to_text(talk, colour=colour)
+    assert text.encode().count(b"\\ud800") == 5

@@ -16,6 +16,7 @@ rightly, wrongly and unreadably.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
@@ -237,6 +238,29 @@ def plain_model() -> Any:
         initializer_range=0.3,
     )
     return transformers.Qwen3ForCausalLM(config).eval()
+
+
+class Tidying:
+    """A tokenizer that tidies up what it decodes unless it is told not to, as many do."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.tokenizer, name)
+
+    def decode(
+        self,
+        ids: Sequence[int],
+        skip_special_tokens: bool = True,
+        clean_up_tokenization_spaces: bool = True,
+    ) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=False)
+        if skip_special_tokens:
+            text = re.sub(r"<[^<>]*>", "", text)
+        if clean_up_tokenization_spaces:
+            text = re.sub(r" +(?=[ .,'])", "", text)
+        return text
 
 
 def checkpoint(folder: Path, style: str = "hybrid") -> str:

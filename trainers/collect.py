@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,38 +12,63 @@ from rich.console import Console
 from agents.attempts import SUCCESS, Attempt, attempt_seed
 from benchmarks.command import PLAIN, Command, end_with_faults, ending
 from benchmarks.passk import evaluate, versions
-from benchmarks.run import make_player
+from benchmarks.run import Setup, make_player
 from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
 from trainers.dataset import ATTEMPTS
 from trainers.play import Play, takes
-from trainers.tasks import FIT, pool_note, training_tasks
+from trainers.tasks import FIT, Pair, pool_note, training_tasks
 
 app = typer.Typer(add_completion=False)
 
 
-def collect(play: Play, folder: Path, console: Console) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Plan:
+    """What is to be played, checked.
+
+    Attributes:
+        setup: how.
+        pairs: the tasks.
+        notes: what must be said of them.
+    """
+
+    setup: Setup
+    pairs: list[Pair]
+    notes: tuple[str, ...]
+
+
+def plan(play: Play) -> Plan:
+    """See what is to be played. Names are checked before anything is loaded.
+
+    Raises:
+        ConfigError: the set-up is not possible, or would play test tasks.
+    """
+    setup, (tasks, note) = play.setup(), play.tasks()
+    split = "train" if tasks.split == FIT else tasks.split
+    unasked = tasks.only and split == Play.split
+    setup.check(tasks.domains, None if unasked else split, play.num_samples)
+    pairs = training_tasks(tasks, setup.source, setup.data_dir)
+    notes = (note, pool_note(pairs, setup.source, setup.data_dir))
+    return Plan(setup, pairs, tuple(note for note in notes if note is not None))
+
+
+def collect(play: Play, planned: Plan, folder: Path, console: Console) -> list[dict[str, Any]]:
     """Play what is not yet there, and return all attempts of this run.
 
     Args:
         play: what is played.
+        planned: what `plan` made of it.
         folder: `attempts.jsonl` in it gets a line for each attempt as it finishes.
         console: shows progress.
 
     Raises:
-        ConfigError: the set-up is not possible, is not that of the attempts already there, or would
-            play test tasks.
-        DataError: the file holds something else than attempts.
+        ConfigError: the set-up is not possible, or is not that of the attempts already there.
+        DataError: the file holds something else than attempts, or cannot be read or written.
         BrokenProcessPool: a worker process died.
     """
-    setup, (tasks, *notes) = play.setup(), play.tasks()
-    split = None if tasks.only or tasks.split == FIT else tasks.split
-    setup.check(tasks.domains, split, play.num_samples)
-    pairs = training_tasks(tasks, setup.source, setup.data_dir)
-    notes.append(pool_note(pairs, setup.source, setup.data_dir))
-    for note in notes:
-        if note is not None:
-            console.print(note, **PLAIN)
+    setup, pairs = planned.setup, planned.pairs
+    for note in planned.notes:
+        console.print(note, **PLAIN)
     attempts = [
         Attempt(domain, task, trial, attempt_seed(setup.seed, domain, task, trial))
         for domain, task in pairs
@@ -74,7 +100,7 @@ def main(
     """
     console = Console()
     with ending(console):
-        attempts = collect(play, output, console)
+        attempts = collect(play, plan(play), output, console)
     for name in dict.fromkeys(attempt["domain"] for attempt in attempts):
         here = [attempt for attempt in attempts if attempt["domain"] == name]
         solved = [row for row in here if (row["official_reward"] or 0.0) >= SUCCESS]

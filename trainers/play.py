@@ -13,13 +13,12 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from agents import AGENTS, MODEL_AGENTS
-from agents.models import AgentModel, ChatOptions
+from agents.models import ChatOptions
 from agents.rollout import Limits
 from agents.sampling import SamplingParams
-from benchmarks.command import finite, listed
-from benchmarks.run import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, domains_to_play
+from benchmarks.command import address, addresses, finite, listed
+from benchmarks.run import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
 from tau2_gym.domains import DOMAINS
-from tau2_gym.errors import ConfigError
 from trainers.sections import Tasks
 
 WHAT = "What is played"
@@ -71,7 +70,9 @@ class Play:
     fresh: Annotated[bool, _option(WHAT, "Discard attempts already there.", "--fresh")] = False
     model: Annotated[str, _option(AGENT_MODEL, "Name or folder of the model.")] = ""
     sglang_url: Annotated[str | None, _option(AGENT_MODEL, "Comma-separated servers.")] = None
-    base_url: Annotated[str, _option(AGENT_MODEL, "An OpenAI-compatible server, for litellm.")] = ""
+    base_url: Annotated[
+        str | None, _option(AGENT_MODEL, "An OpenAI-compatible server, for litellm.")
+    ] = None
     prompt: Annotated[str, _option(AGENT_MODEL, "official, compact or bare.")] = "official"
     thinking: Annotated[bool | None, _option(AGENT_MODEL, "For models that can think.")] = None
     temperature: Annotated[float, _option(AGENT_MODEL, "0 is greedy.")] = 0.8
@@ -82,7 +83,7 @@ class Play:
         int, _option(AGENT_MODEL, "Episodes under way at a time.", min=1, max=65536)
     ] = 128
     user_model: Annotated[str, _option(USER_MODEL, "For example gpt-4.1-mini.")] = ""
-    user_url: Annotated[str, _option(USER_MODEL, "An OpenAI-compatible server.")] = ""
+    user_url: Annotated[str | None, _option(USER_MODEL, "An OpenAI-compatible server.")] = None
     user_temperature: Annotated[
         float, _option(USER_MODEL, "Of the user's answers.", callback=finite(0.0))
     ] = 0.7
@@ -108,7 +109,6 @@ class Play:
         Raises:
             ConfigError: an option has a value that is not allowed.
         """
-        model = user_model = None
         sampling = SamplingParams(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -116,17 +116,11 @@ class Play:
             max_new_tokens=self.max_new_tokens,
             seed=self.seed,
         )
-        if self.agent in MODEL_AGENTS:
-            urls: tuple[str, ...] = (self.base_url,) if self.base_url else ()
-            if self.sglang_url is not None:
-                urls = listed(self.sglang_url, "--sglang-url")
-            model = AgentModel(self.model, urls, self.prompt, self.thinking, sampling)
-        elif self.model:
-            raise ConfigError(
-                f"agent {self.agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do"
-            )
+        urls = addresses(self.sglang_url, "--sglang-url") or addresses(self.base_url, "--base-url")
+        model = agent_model(self.agent, self.model, urls, self.prompt, self.thinking, sampling)
+        user_model, user_url = None, address(self.user_url, "--user-url")
         if self.user in MODEL_USERS:
-            user_model = ChatOptions(self.user_model, self.user_url or None, self.user_temperature)
+            user_model = ChatOptions(self.user_model, user_url, self.user_temperature)
         return Setup(
             agent=self.agent,
             user=self.user,

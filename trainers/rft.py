@@ -17,7 +17,7 @@ from benchmarks.store import read_json
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal
-from trainers.collect import collect
+from trainers.collect import collect, plan
 from trainers.dataset import ATTEMPTS, DATA, write_rows
 from trainers.local.learner import load_tokenizer
 from trainers.play import Play, takes
@@ -203,9 +203,10 @@ def main(
             min_reward, best_partial if best_partial <= 1 else None, balance or None, play.seed
         )
         if given is None:
-            # First, so that nothing is played in vain.
-            maker = make_maker(play.setup().identity(), tokenizer, play.prompt, context)
-            attempts = collect(play, output, console)
+            planned = plan(play)
+            # Before anything is played, lest that be in vain.
+            maker = make_maker(planned.setup.identity(), tokenizer, play.prompt, context)
+            attempts = collect(play, planned, output, console)
         else:
             setup, attempts = read_attempts(given)
             maker = make_maker(setup, tokenizer, play.prompt, context)

@@ -141,7 +141,9 @@ def _plain(path: Path, rows: Rows, copy: Path) -> Path:
         if [json.loads(line).get("messages") for line in lines] == [r["messages"] for r in rows]:
             return file
     copy.parent.mkdir(parents=True, exist_ok=True)
-    copy.write_text("".join(json.dumps({"messages": row["messages"]}) + "\n" for row in rows))
+    copy.write_text(
+        "".join(json.dumps({"messages": row["messages"]}) + "\n" for row in rows), encoding="utf-8"
+    )
     return copy
 
 

@@ -72,7 +72,7 @@ def _curve(folder: Path) -> list[tuple[int, float]]:
 
 
 def _read(file: Path) -> Any:
-    return json.loads(file.read_text()) if file.exists() else {}
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 def _tables(found: Mapping[str, Evaluations], seeds: Mapping[str, Path]) -> list[str]:

@@ -69,12 +69,16 @@ class Domain:
         self.agent_instruction = agent_instruction
         self.agent_instruction_source = agent_instruction_source
         self._key = key
+        for side, half in (("agent", sides.agent), ("user", sides.user)):
+            if half is not None:
+                half.database.home = (self, side)
         self._starts: dict[str, World] = {}
         self._expected: dict[str, Difference] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # A domain is shared by all that use it in a process, and found again in another one.
-        return (load_domain, self._key)
+        # A domain is shared by all that use it in a process, and found again in another one. So are
+        # its databases and the classes of its tools: see `BaseDatabase` and `Sides`.
+        return (_found_again, (*self._key, self.revision))
 
     def task_ids(self, split: str) -> tuple[str, ...]:
         """The ids of the tasks of a split, in file order.
@@ -198,6 +202,20 @@ def _key(
         raise one_of("source", source, SOURCES)
     root = data_dir or os.environ.get("TAU2_DATA_DIR")
     return name, source, None if root is None else os.path.abspath(root)
+
+
+def _found_again(name: str, source: str, data_dir: str | None, revision: str) -> Domain:
+    """The domain of something that was pickled.
+
+    Raises:
+        ConfigError: here it is of another revision, in which what was pickled means nothing.
+    """
+    domain = load_domain(name, source, data_dir)
+    if domain.revision != revision:
+        raise ConfigError(
+            f"this was pickled on revision {revision} of {name}, and {domain.revision} is here"
+        )
+    return domain
 
 
 @cache

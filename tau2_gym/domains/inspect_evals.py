@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -286,6 +286,26 @@ def get_details_by_id(self: Any, id: str) -> dict[str, Any]:
     raise ValueError(f"Unknown ID format or type: {id}")
 
 
+@cache
+def _apn_settings() -> type[BaseModel]:
+    """tau2-bench rejects settings that an APN does not have; the package ignores them."""
+    from inspect_evals.tau2.telecom.user_data_model import APNSettings
+
+    members = {
+        "model_config": ConfigDict(extra="forbid"),
+        "__doc__": APNSettings.__doc__,
+        "__module__": __name__,
+    }
+    return type("APNSettings", (APNSettings,), members)
+
+
+def __getattr__(name: str) -> Any:
+    # Where pickle looks for the class.
+    if name == "APNSettings":
+        return _apn_settings()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _telecom(folder: DataFolder) -> Sides:
     from inspect_evals.tau2.telecom import environment, user_data_model
     from inspect_evals.tau2.telecom.data_model import TelecomDB
@@ -305,20 +325,10 @@ def _telecom(folder: DataFolder) -> Sides:
         },
     )
 
-    # tau2-bench rejects settings that an APN does not have; the package ignores them.
-    settings = type(
-        "APNSettings",
-        (user_data_model.APNSettings,),
-        {
-            "model_config": ConfigDict(extra="forbid"),
-            "__doc__": user_data_model.APNSettings.__doc__,
-            "__module__": __name__,
-        },
-    )
     user = bind(
         "TelecomUserTools",
         TelecomUserTools,
-        replacements={"APNSettings": settings},
+        replacements={"APNSettings": _apn_settings()},
         extra={"default_vpn_details": property(default_vpn_details)},
     )
     vpn = TelecomUserTools.model_fields["default_vpn_details"].default

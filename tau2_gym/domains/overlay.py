@@ -19,6 +19,8 @@ from tau2_gym.errors import DataError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from tau2_gym.domains.base import Domain
+
 Key = tuple[str, Any]
 """Names a row: (field of the database, key in a table | index in a list | None for a record)."""
 
@@ -71,13 +73,23 @@ class BaseDatabase:
     """A validated database, read-only. Fields are tables (dict), lists, or records (a model).
 
     `hidden` records are state of the tools, not of the database: no comparison sees them.
+
+    Attributes:
+        home: the domain that it belongs to, and which side's it is there; None until a domain takes
+            it. By its home it is found again in another process, where it is not copied to.
     """
 
     def __init__(self, db: BaseModel, hidden: Mapping[str, BaseModel] | None = None) -> None:
+        self.home: tuple[Domain, str] | None = None
         self.fields: dict[str, Any] = {name: getattr(db, name) for name in type(db).model_fields}
         self.hidden = frozenset(hidden or ())
         self.fields.update(hidden or {})
         self._rows: dict[Key, Row] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.home is None:
+            raise TypeError("a database of no domain cannot be pickled or copied")
+        return (_at_home, self.home)
 
     def row(self, key: Key) -> Row | None:
         """The row under `key`, or None. Its serialisations are computed once a process."""
@@ -99,6 +111,11 @@ class BaseDatabase:
         return row
 
 
+def _at_home(domain: Domain, side: str) -> BaseDatabase:
+    database: BaseDatabase = getattr(domain.sides, side).database
+    return database
+
+
 class Overlay:
     """The rows of a database that one episode has changed."""
 
@@ -113,6 +130,11 @@ class Overlay:
     def fork(self) -> Overlay:
         """An independent overlay with the same content. Cheap: rows are shared, never written."""
         return Overlay(self.base, dict(self.changed))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.writing:
+            raise TypeError("a database cannot be pickled or copied in the middle of a write")
+        return (Overlay, (self.base, self.changed))
 
     @property
     def writing(self) -> bool:

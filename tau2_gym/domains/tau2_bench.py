@@ -129,13 +129,11 @@ def _member(domain: str, place: tuple[str, str]) -> Any:
 def _side(domain: str, classes: Classes, folder: DataFolder) -> Side:
     source = _member(domain, classes.tools)
     extra: dict[str, Any] = {}
-    if "calculate" in vars(source):
-        # tau2-bench's evaluates any power, for hours. What ours needs is imported now, not in a step.
-        import_module("inspect_evals.tau2.common.tools")
-        extra["calculate"] = calculate
     hidden: dict[str, Any] = {}
     if "_apply_one_time_charge" in vars(source):
         extra["_apply_one_time_charge"] = repeatable_charge(vars(source)["_apply_one_time_charge"])
+    if "calculate" in vars(source):  # which evaluates whatever takes its time, 9**9**9**9 say
+        extra["calculate"] = calculate
     if hasattr(source, "default_vpn_details"):
         extra["default_vpn_details"] = property(default_vpn_details)
         pristine = source.default_vpn_details.model_copy(deep=True)

@@ -14,6 +14,7 @@ from tau2_gym.errors import DataError
 from tau2_gym.types import EnvFunction, Requestor, ToolKind, ToolSpec
 
 if TYPE_CHECKING:
+    from tau2_gym.domains.base import Domain
     from tau2_gym.domains.toolkit import Toolkit
 
 MAX_RESULT = 100_000
@@ -45,6 +46,16 @@ class Sides:
     agent: Side
     user: Side | None = None
     sync: Callable[[SimpleNamespace], None] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Classes of tools are made at run time: found again by the domain, like its databases.
+        if self.agent.database.home is None:
+            raise TypeError("the sides of no domain cannot be pickled or copied")
+        return (_sides_of, self.agent.database.home[:1])
+
+
+def _sides_of(domain: Domain) -> Sides:
+    return domain.sides
 
 
 class World:
@@ -93,6 +104,10 @@ class World:
         twin._digest = self._digest
         twin._attach(self._agent_db.fork(), None if self._user_db is None else self._user_db.fork())
         return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = (self._sides, self._salt, self.version, self._agent_db, self._user_db)
+        return (_world, state)
 
     def tool(self, name: str, side: Requestor) -> ToolSpec | None:
         """The tool `name` of that side, or None."""
@@ -250,6 +265,15 @@ class World:
         if changed:
             self.version += 1
             self._difference = self._digest = None
+
+
+def _world(
+    sides: Sides, salt: str, version: int, agent_db: Overlay, user_db: Overlay | None
+) -> World:
+    world = World(sides, salt)
+    world.version = version
+    world._attach(agent_db, user_db)
+    return world
 
 
 def _run(

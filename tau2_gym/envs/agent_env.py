@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 RENDER_MODES = ("ansi", "human")
 
 
+def _checked(judge: Judge | None) -> Judge | None:
+    if judge is not None:
+        from tau2_gym.judge import Judge  # which takes long to import
+
+        if not isinstance(judge, Judge):
+            raise ConfigError(
+                "judge must be a tau2_gym.judge.Judge, with a method decide, "
+                f"not {type(judge).__name__}"
+            )
+    return judge
+
+
 class Tau2Env(gym.Env[str, Any]):
     """
     ## Description
@@ -130,7 +142,7 @@ class Tau2Env(gym.Env[str, Any]):
         self.task_ids = self._choose_tasks(task_split, task_ids)
         self.user = make_user(user)
         self.reward_config = RewardConfig.of(reward)
-        self.judge = judge
+        self.judge = _checked(judge)
         self.rules = Rules(
             max_steps=max_steps,
             max_errors=max_errors,

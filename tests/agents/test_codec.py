@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from functools import cache
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.codec import ChatCodec, has_reasoning
+from agents.codec import TOOL, ChatCodec, has_reasoning
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
-from tests.tiny_model import TEMPLATE, tiny_tokenizer, transformers
+from tests.tiny_model import TEMPLATE, Tidying, tiny_tokenizer, transformers
 
 Chat = list[dict[str, Any]]
 
@@ -278,3 +279,20 @@ def test_loading(tmp_path: Any) -> None:
     loaded = ChatCodec.load(str(tmp_path), thinking=False)
     messages = [said("user", "Hi.")]
     assert loaded.start(messages, []) == codec("hybrid", False).start(messages, [])
+    assert loaded.start(messages, [TOOL]) == codec("hybrid", False).start(messages, [TOOL])
+    assert ChatCodec.load(str(tmp_path)).start(messages, []) == codec().start(messages, [])
+    without_tools = ChatCodec.load(str(tmp_path), tools=False)
+    assert without_tools.start(messages, [TOOL]) == codec().start(messages, [])
+
+
+def test_loading_takes_transformers(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny_tokenizer().save_pretrained(tmp_path)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tau2-gym\[sglang\]'"):
+        ChatCodec.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("text", ["Well , it 's me .", "a  b", "<tool_call>{}</tool_call>", " x "])
+def test_a_turn_is_read_to_the_letter_by_tokenizers_that_tidy_up(text: str) -> None:
+    tidying = ChatCodec(Tidying(tiny_tokenizer()))
+    assert tidying.parse([*tokens(text), tidying.end]) == text

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 
+from agents import prompts
 from agents.base import AgentView
-from agents.prompts import SOLO_INSTRUCTION, compact, make_prompt, official
+from agents.prompts import SOLO_INSTRUCTION, compact, make_prompt, official, shows_tools
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
@@ -35,6 +37,35 @@ def test_solo_has_the_ticket_and_speaks_of_no_user_to_talk_to(name: str, prompt:
     text = make_prompt(prompt)(view(name, ticket="The phone is dead."))
     assert text.startswith(f"<instructions>\n{SOLO_INSTRUCTION}\n</instructions>\n<policy>\n")
     assert text.endswith("\n</policy>\n<ticket>\nThe phone is dead.\n</ticket>")
+
+
+@pytest.mark.parametrize("name", DOMAINS)
+def test_bare_is_a_line_and_the_only_one_without_tools(name: str) -> None:
+    bare = make_prompt("bare")(view(name))
+    assert bare == f"You are a customer service agent. Domain: {name}."
+    assert [shows_tools(prompt) for prompt in ("bare", "compact", "official")] == [
+        *(False, True, True)
+    ]
+
+
+@pytest.mark.parametrize("prompt", ["official", "compact"])
+def test_the_instruction_is_that_of_the_source(
+    prompt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def other(name: str, source: str) -> object:
+        asked.append((name, source))
+        return SimpleNamespace(agent_instruction="Be kind.", agent_tools={}, user_tools={})
+
+    monkeypatch.setattr(prompts, "get_domain", other)
+    said = make_prompt(prompt, "elsewhere")(AgentView("retail", "P", [], []))
+    assert said.startswith("<instructions>\nBe kind.\n</instructions>\n<policy>\n")
+    assert set(asked) == {("retail", "elsewhere")}
+    asked.clear()
+    make_prompt(prompt)(AgentView("retail", "P", [], []))
+    {"official": official, "compact": compact}[prompt](AgentView("retail", "P", [], []))
+    assert set(asked) == {("retail", "inspect-evals")}
 
 
 @pytest.mark.parametrize("name", ["airline", "retail", "telecom"])

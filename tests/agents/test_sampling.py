@@ -36,6 +36,47 @@ def test_what_is_not_allowed_is_named(options: dict[str, Any], sentence: str) ->
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("name", ["temperature", "top_p", "min_p"])
+@pytest.mark.parametrize("value", [True, None, "1", float("inf"), float("nan"), [1.0]])
+def test_what_is_no_number_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} must be a number, not "):
+        SamplingParams(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["top_k", "max_new_tokens", "seed"])
+@pytest.mark.parametrize("value", [True, None, "1", 1.0, float("nan"), [1]])
+def test_what_is_no_whole_number_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=f"^{name} must be a whole number, not "):
+        SamplingParams(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "refused"),
+    [
+        ("temperature", [0, 1e-9, 100.0], [-1e-9]),
+        ("top_p", [1e-9, 1, 1.0], [0, -0.5, 1 + 1e-9]),
+        ("top_k", [-1, 1, 2, 10**6], [0, -2]),
+        ("min_p", [0, 1 - 1e-9], [-1e-9, 1.0]),
+        ("max_new_tokens", [1], [0, -1]),
+        ("seed", [0, -1, 2**40], []),
+        ("stop", [(), ["a"] * 32, ("a",)], [None, 3, [3], ["a"] * 33, [""]]),
+    ],
+)
+def test_edges(name: str, allowed: list[Any], refused: list[Any]) -> None:
+    for value in allowed:
+        expected = tuple(value) if isinstance(value, list) else value
+        assert getattr(SamplingParams(**{name: value}), name) == expected
+    for value in refused:
+        with pytest.raises(ConfigError, match=f"^{name} must "):
+            SamplingParams(**{name: value})
+
+
+def test_the_defaults_sample_the_models_own_distribution() -> None:
+    assert SamplingParams() == SamplingParams(1.0, 1.0, -1, 0.0, 1024, (), 0)
+    with pytest.raises(AttributeError):
+        SamplingParams().temperature = 0.0  # type: ignore[misc]
+
+
 def test_edges_are_allowed() -> None:
     params = SamplingParams.of(
         {"temperature": 0, "top_p": 1, "top_k": 1, "min_p": 0, "stop": ["</tool_call>"]}
@@ -46,9 +87,19 @@ def test_edges_are_allowed() -> None:
 
 
 def test_sglang_gets_all_of_them() -> None:
-    sent = SamplingParams(temperature=0.8, top_k=20, max_new_tokens=7, seed=3).to_sglang()
-    assert (sent["temperature"], sent["top_k"], sent["max_new_tokens"]) == (0.8, 20, 7)
-    assert (sent["sampling_seed"], sent["repetition_penalty"]) == (3, 1.0)
-    # The text is not used, but what people see in a server's log should be whole.
-    assert sent["no_stop_trim"]
-    assert not sent["skip_special_tokens"]
+    """The server's own defaults must change nothing; and though the text is not used, what people see
+    in a server's log should be whole."""
+    assert SamplingParams(0.8, 0.9, 20, 0.05, 7, ("x",), 3).to_sglang() == {
+        "temperature": 0.8,
+        "top_p": 0.9,
+        "top_k": 20,
+        "min_p": 0.05,
+        "max_new_tokens": 7,
+        "stop": ["x"],
+        "sampling_seed": 3,
+        "frequency_penalty": 0.0,
+        "presence_penalty": 0.0,
+        "repetition_penalty": 1.0,
+        "skip_special_tokens": False,
+        "no_stop_trim": True,
+    }

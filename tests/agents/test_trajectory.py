@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -55,6 +56,34 @@ def test_json_gives_back_an_equal_trajectory(trajectory: Trajectory) -> None:
     line = trajectory.to_json()
     assert "\n" not in line
     assert Trajectory.from_json(line) == trajectory
+
+
+def test_a_line_is_compact_json_without_what_json_lacks() -> None:
+    one = Trajectory((replace(SEGMENT, spans=(FIRST, SECOND)),), MappingProxyType({"é": None}))
+    line = one.to_json()
+    assert line == json.dumps(json.loads(line), separators=(",", ":"))
+    assert json.loads(line)["meta"] == {"é": None}
+    assert Trajectory.from_json(line) == one
+    for number in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            Trajectory((SEGMENT,), {"score": number}).to_json()
+
+
+def test_a_turn_has_earned_nothing_unless_told() -> None:
+    span = Span(0, 0, 1, "stop", (("a", 1),))
+    assert (span.ledger, span.reward) == ({}, 0)
+    assert Trajectory(()).meta == {}
+
+
+def test_edges_of_what_holds_together() -> None:
+    bare = Segment((1,), (1,), (1e-3,), (Span(0, 0, 1, "stop", (("a", 1),)),))
+    assert bare.logprobs == (1e-3,)
+    for logprob in (1.1e-3, 1e-2):
+        with pytest.raises(DataError, match="no log-probability of a token with mask 1"):
+            replace(bare, logprobs=(logprob,))
+    touching = replace(SEGMENT, mask=(0, 0, 1, 1, 1, 1), logprobs=(0.0, 0.0, *[-1.0] * 4),
+                       spans=(FIRST, replace(SECOND, start=4, versions=(("b", 2),))))  # fmt: skip
+    assert [span.start for span in touching.spans] == [2, 4]
 
 
 def test_files_of_lines(tmp_path: Path) -> None:

@@ -242,3 +242,45 @@ class TestCommand:
         done = command("grading", path, "--source", "pypi")
         assert done.exit_code == 2
         assert "unknown source 'pypi'" in done.output
+
+    @pytest.mark.parametrize("kind", COUNTS)
+    @pytest.mark.parametrize("suffix", ["", ".gz"])
+    @pytest.mark.parametrize("content", ["", "\n\n  \n"])
+    def test_a_file_without_recordings_is_an_error(
+        self, tmp_path: Path, kind: str, suffix: str, content: str
+    ) -> None:
+        path = tmp_path / f"recording{suffix}"
+        path.write_bytes(gzip.compress(content.encode()) if suffix else content.encode())
+        done = command(kind, path)
+        assert done.exit_code == 2
+        assert "holds no recordings" in " ".join(done.output.split())
+        assert "agree" not in done.output
+
+    @pytest.mark.parametrize(("kind", "other"), [("grading", "episodes"), ("episodes", "grading")])
+    def test_recordings_of_the_other_kind_are_refused(
+        self, tmp_path: Path, kind: str, other: str
+    ) -> None:
+        path = tmp_path / "recording.jsonl"
+        path.write_text(json.dumps(rows(other)[0]))
+        done = command(kind, path)
+        assert done.exit_code == 2
+        assert "row 1 is no recording of this kind" in " ".join(done.output.split())
+
+    @pytest.mark.parametrize(
+        ("name", "content"),
+        [
+            ("x.gz", b"not gzipped"),
+            ("x.gz", gzip.compress(b"{}\n" * 1000)[:-20]),
+            ("x", b"\xff\xfe\x00"),
+            ("x", b"[" * 100_000),
+            ("x", b"[1]"),
+            ("x", b"null"),
+        ],
+    )
+    def test_a_broken_file_is_one_sentence(self, tmp_path: Path, name: str, content: bytes) -> None:
+        path = tmp_path / name
+        path.write_bytes(content)
+        done = command("grading", path)
+        assert done.exit_code == 2
+        assert isinstance(done.exception, SystemExit)
+        assert done.output.startswith("error:")

@@ -383,6 +383,10 @@ def test_tasks_can_be_chosen() -> None:
         ({"reward": {"beta": 1}}, "unknown reward option 'beta'; allowed: alpha"),
         ({"reward": None}, "reward must be a preset's name"),
         ({"max_steps": 0}, "max_steps and max_errors must be at least 1, not 0 and 10"),
+        (
+            {"judge": "gpt-4.1"},
+            "judge must be a tau2_gym.judge.Judge, with a method decide, not str",
+        ),
         ({"max_calls": 0}, "max_calls must be at least 1, not 0"),
         ({"max_errors": -1}, "max_steps and max_errors must be at least 1, not 100 and -1"),
         ({"source": "pypi"}, "unknown source 'pypi'; allowed: inspect-evals, tau2"),

@@ -9,8 +9,9 @@ import pytest
 from agents.trajectory import Trajectory
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
-from tests.tiny_model import tiny_tokenizer
+from tests.tiny_model import Tidying, tiny_tokenizer
 from tests.trainers.playing import LINES, TASKS, Parrot, parrot_attempt, workflow_attempts
+from trainers import rows as rows_module
 from trainers.flat import UnfitError
 from trainers.rows import RowMaker, make_rows
 
@@ -140,3 +141,45 @@ def test_nothing_is_cut_to_fit() -> None:
 def test_an_unknown_prompt_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown prompt 'long'"):
         maker(prompt="long")
+
+
+def test_the_same_text_but_for_white_space_is_another_text() -> None:
+    """Also to tokenizers that tidy up what they decode unless they are told not to."""
+    attempt = parrot_attempt(Parrot(INSTRUCT))
+    spaced = INSTRUCT.encode(" ,")
+    (segment,) = Trajectory.from_json(attempt["tokens"]).segments
+    tidying = RowMaker(Tidying(INSTRUCT), prompt="compact")
+    assert tidying.row(attempt)["exact"]
+    assert tidying._text([*segment.ids, *spaced]).endswith(" ,")
+    assert tidying._text(segment.ids).startswith("<|im_start|>")
+
+
+def test_rows_are_of_the_source_and_the_folder_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = set()
+
+    def get(name: str, source: str, data_dir: str | None) -> Any:
+        asked.add((name, source, data_dir))
+        return get_domain(name)
+
+    prompts = []
+    monkeypatch.setattr(rows_module, "get_domain", get)
+    monkeypatch.setattr(
+        rows_module, "make_prompt", lambda *args: prompts.append(args) or (lambda view: "Be kind.")
+    )
+    attempt = workflow_attempts()[0]
+    row = maker(source="elsewhere", data_dir="there").row(attempt)
+    assert asked == {("telecom", "elsewhere", "there")}
+    assert prompts == [("compact", "elsewhere")]
+    assert row["messages"][0]["content"].startswith("Be kind.")
+    asked.clear()
+    RowMaker(INSTRUCT, agent="workflow").row(attempt)
+    assert asked == {("telecom", "inspect-evals", None)}
+    assert prompts[1:] == [("official", "inspect-evals")]
+
+
+def test_the_defaults_of_a_row_maker() -> None:
+    made = RowMaker(INSTRUCT)
+    assert (made.prompt, made.context, made.agent) == ("official", 16384, "")
+    assert (made.source, made.data_dir) == ("inspect-evals", None)

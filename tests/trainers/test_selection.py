@@ -45,10 +45,30 @@ def test_thresholds_move() -> None:
     assert len(kept(ATTEMPTS, min_reward=0.0)) == 8, "all that were graded and could be read"
 
 
-@pytest.mark.parametrize("options", [{"min_reward": 2}, {"best_partial": -1}, {"balance": 0.5}])
-def test_impossible_rules_are_refused(options: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match=next(iter(options))):
-        Rules(**options)  # type: ignore[arg-type]
+def test_a_score_at_a_threshold_is_kept_however_it_was_rounded() -> None:
+    for partial, there in ((0.6, True), (0.6 - 1e-9, True), (0.6 - 1e-5, False)):
+        assert bool(kept([attempt("a", 0, 0.0, partial)])) == there
+    for reward, there in ((0.5, True), (0.5 - 1e-9, True), (0.5 - 1e-5, False)):
+        rules = {"min_reward": 0.5, "best_partial": None}
+        assert bool(kept([attempt("a", 0, reward, 0.0)], **rules)) == there
+
+
+@pytest.mark.parametrize("name", ["min_reward", "best_partial"])
+@pytest.mark.parametrize("value", [-0.01, 1.01])
+def test_impossible_scores_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^{name} must lie in \[0, 1\], not {value}$"):
+        Rules(**{name: value})  # type: ignore[arg-type]
+
+
+def test_impossible_balances_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^balance must be at least 1, not 0\.5$"):
+        Rules(balance=0.5)
+
+
+def test_the_extremes_are_possible() -> None:
+    for value in (0.0, 1.0):
+        Rules(min_reward=value, best_partial=value, balance=1.0)
+    assert Rules() == Rules(min_reward=1.0, best_partial=0.6, balance=3.0, seed=0)
 
 
 def rows(domain: str, tasks: int, each: int) -> list[dict[str, Any]]:

@@ -120,3 +120,8 @@ def test_a_played_episode_is_replayed_word_for_word(tmp_path: Path, name: str) -
         path = write(tmp_path / "talk.jsonl", row)
         replayed = list(run(make(name, f"replay:{path}", max_steps=30), act, **reset))
         assert [written(outcome) for outcome in replayed] == [written(item) for item in first]
+
+
+def test_its_name_in_a_log_is_short() -> None:
+    user = ReplayUser({"1": (Message("user", "Hi. " * 1000),)})
+    assert repr(user) == "ReplayUser()"
