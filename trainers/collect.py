@@ -17,7 +17,7 @@ from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
 from trainers.dataset import ATTEMPTS
 from trainers.play import Play, takes
-from trainers.tasks import FIT, Pair, pool_note, training_tasks
+from trainers.tasks import FIT, Pair, judge_note, pool_note, training_tasks
 
 app = typer.Typer(add_completion=False)
 
@@ -48,7 +48,8 @@ def plan(play: Play) -> Plan:
     unasked = tasks.only and split == Play.split
     setup.check(tasks.domains, None if unasked else split, play.num_samples)
     pairs = training_tasks(tasks, setup.source, setup.data_dir)
-    notes = (note, pool_note(pairs, setup.source, setup.data_dir))
+    where = setup.source, setup.data_dir
+    notes = (note, pool_note(pairs, *where), judge_note(tasks, *where))
     return Plan(setup, pairs, tuple(note for note in notes if note is not None))
 
 

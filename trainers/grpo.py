@@ -32,7 +32,7 @@ from trainers.command import (
 )
 from trainers.config import GRPOConfig, load_config
 from trainers.memory import needs
-from trainers.tasks import evaluation_cost, run_tasks
+from trainers.tasks import evaluation_cost, judge_note, run_tasks
 from trainers.user import check_user
 
 app = typer.Typer(add_completion=False)
@@ -90,6 +90,9 @@ def main(
         )
         chosen, why = choose_backend(backend, GRPO_PACKAGES, recipe.hardware, dry_run=dry_run)
         _, held_out = run_tasks(recipe)
+        where = recipe.environment.source, recipe.environment.data_dir
+        if left_out := judge_note(recipe.tasks, *where):
+            notes.print(left_out, highlight=False)
         notes.print(evaluation_cost(recipe, held_out), highlight=False)
         if dry_run:
             with suppress(ConfigError):  # it may yet have to be trained

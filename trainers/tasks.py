@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.types import RewardBasis
 from trainers.sections import Evaluation, Tasks
 
 if TYPE_CHECKING:
@@ -44,13 +45,21 @@ def training_tasks(
         tasks: the recipe's section.
         source, data_dir: where the domains come from (see `get_domain`).
 
+    Tasks whose reward takes a judge are left out (see `judge_note`).
+
     Raises:
-        ConfigError: unknown domain, split or task; a split or a task that is kept for tests; a pool
-            where there is none.
+        ConfigError: unknown domain, split or task; a split or a task that is kept for tests; a named
+            task that takes a judge; a pool where there is none.
     """
     domains = [get_domain(name, source, data_dir) for name in tasks.domains]
     if tasks.only:
         pairs = _named(domains, tasks.only)
+        for name, task in pairs:
+            if takes_judge(domains[0], task):
+                raise ConfigError(
+                    f"task {task!r} of {name} cannot be trained on: its reward takes a judge, and "
+                    "training has none"
+                )
     else:
         pairs = [pair for domain in domains for pair in _split(domain, tasks.split)]
         if tasks.pool:
@@ -59,6 +68,7 @@ def training_tasks(
                 names = ", ".join(tasks.domains)
                 raise ConfigError(f"pool: no task of {names} lies outside base; telecom has such")
             pairs = list(dict.fromkeys(pairs + pool))
+        pairs = [pair for pair in pairs if not takes_judge(_of(domains, pair), pair[1])]
     kept = _held_out(pairs, source, data_dir)
     if kept:
         raise ConfigError(_sentence(kept))
@@ -152,9 +162,43 @@ def evaluation_tasks(
     split = evaluation.split
     if split is None:
         return []
-    if split == DEV:
-        return [(domain.name, task) for domain in loaded for task in dev_tasks(domain)]
-    return [(domain.name, task) for domain in loaded for task in domain.task_ids(split)]
+    pairs = [
+        (domain.name, task)
+        for domain in loaded
+        for task in (dev_tasks(domain) if split == DEV else domain.task_ids(split))
+    ]
+    return [pair for pair in pairs if not takes_judge(_of(loaded, pair), pair[1])]
+
+
+def takes_judge(domain: Domain, task_id: str) -> bool:
+    """Whether a success at a task is one only when a judge has read it.
+
+    Training has no judge. Failures at such a task would be graded and successes not, so that whatever
+    is learned from the graded ones is learned from failures alone.
+    """
+    criteria = domain.task(task_id).criteria
+    if criteria is None:
+        return False
+    return RewardBasis.NL_ASSERTION in criteria.basis and bool(criteria.nl_assertions)
+
+
+def judge_note(
+    tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
+) -> str | None:
+    """What must be said of the tasks that are left out because there is no judge; None if none are."""
+    parts = []
+    for name in tasks.domains:
+        domain = get_domain(name, source, data_dir)
+        asked = () if tasks.only else [task for _, task in _split(domain, tasks.split)]
+        if count := sum(takes_judge(domain, task) for task in asked):
+            parts.append(f"{count} of {len(asked)} tasks of {name}")
+    if not parts:
+        return None
+    return f"Left out: {' and '.join(parts)}, whose reward takes a judge; training has none."
+
+
+def _of(domains: Sequence[Domain], pair: Pair) -> Domain:
+    return next(domain for domain in domains if domain.name == pair[0])
 
 
 def refuse_test_tasks(

@@ -18,6 +18,7 @@ from agents.attempts import Attempt, Record
 from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, UserFault
+from tau2_gym.judge import Verdict
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.types import Message
 from tau2_gym.users.base import UserView
@@ -345,6 +346,79 @@ def test_another_revision_of_the_tasks_is_played(tmp_path: Path) -> None:
     settings = {"environment.data_dir": str(tmp_path), "environment.prompt": "official"}
     play_one(engine, "mock", MOCK, **settings)
     assert "Another policy." in TOKENIZER.decode(engine.prompts[0])
+
+
+# What only a reader can decide
+
+
+class Verdicts:
+    """A judge that has made up its mind."""
+
+    def __init__(self, met: bool) -> None:
+        self.met = met
+
+    async def decide(
+        self, messages: Sequence[Message], assertions: Sequence[str]
+    ) -> tuple[Verdict, ...]:
+        return tuple(Verdict(assertion, self.met) for assertion in assertions)
+
+
+def read_by_a_judge(folder: Path, assertions: list[str]) -> str:
+    """Another revision of mock, whose task is paid for its assertions, too."""
+    from inspect_evals.tau2 import utils
+
+    shutil.copytree(Path(utils.TAU2_DATA_DIR) / "domains" / "mock", folder / "mock")
+    file = folder / "mock" / "tasks.json"
+    tasks = json.loads(file.read_text())
+    (task,) = [task for task in tasks if task["id"] == MOCK]
+    basis = ["DB", "NL_ASSERTION"]
+    task["evaluation_criteria"] |= {"nl_assertions": assertions, "reward_basis": basis}
+    file.write_text(json.dumps(tasks))
+    return str(folder)
+
+
+@pytest.mark.parametrize("preset", ["sparse", "shaped", "progress", "potential"])
+@pytest.mark.parametrize(
+    ("assertions", "judge", "official"),
+    [
+        ([], None, 1.0),  # nothing to assert is no failure
+        (["It was said."], None, None),
+        (["It was said."], Verdicts(True), 1.0),
+        (["It was said."], Verdicts(False), 0.0),
+    ],
+)
+def test_what_was_graded_is_what_is_paid(
+    assertions: list[str],
+    judge: Verdicts | None,
+    official: float | None,
+    preset: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Scores, the ledger's official pay and what the turns earned agree; what nobody has graded is
+    masked."""
+    made = EpisodeExecutor.player
+
+    def judged(self: EpisodeExecutor, *arguments: Any) -> Player:
+        return replace(made(self, *arguments), judge=judge)
+
+    monkeypatch.setattr(EpisodeExecutor, "player", judged)
+    settings = {
+        "environment.data_dir": read_by_a_judge(tmp_path, assertions),
+        "environment.reward": preset,
+    }
+    response = play_one(ScriptedEngine(gold("mock", MOCK)), "mock", MOCK, **settings)
+    logs = response["extra_logs"]
+    assert bool(logs["masked"]) == (official is None)
+    if official is None:
+        assert response["reward"] == 0.0
+        return
+    assert (response["scores"], logs["official"], ledger(response, "official")) == (official,) * 3
+    other = 0.0 if preset == "sparse" else ledger(response, preset)
+    assert response["reward"] == pytest.approx(official + other)
+    assert sum(response["turn_rewards"]) == pytest.approx(response["reward"])
+    if preset == "sparse":
+        assert response["turn_rewards"][-1] == official
 
 
 # Sampling

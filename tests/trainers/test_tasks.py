@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +19,7 @@ from trainers.tasks import (
     dev_tasks,
     evaluation_cost,
     evaluation_tasks,
+    judge_note,
     pool_note,
     refuse_test_tasks,
     run_tasks,
@@ -201,3 +205,38 @@ def test_the_cost_is_said() -> None:
     )
     none = config(**{"evaluation.split": None})
     assert evaluation_cost(none, []) == "No evaluation while training."
+
+
+# Tasks that take a judge
+
+
+def test_tasks_that_nobody_can_grade_are_left_out(tmp_path: Path) -> None:
+    from inspect_evals.tau2 import utils
+
+    shutil.copytree(Path(utils.TAU2_DATA_DIR) / "domains" / "airline", tmp_path / "airline")
+    file = tmp_path / "airline" / "tasks.json"
+    tasks = json.loads(file.read_text())
+    train = get_domain("airline").task_ids("train")
+    read, unread = train[:7], train[7]
+    for task in tasks:
+        if task["id"] in (*read, unread):
+            criteria = task["evaluation_criteria"]
+            criteria["reward_basis"] = ["DB", "NL_ASSERTION"]
+            criteria["nl_assertions"] = ["It was said."] if task["id"] in read else []
+    file.write_text(json.dumps(tasks))
+    where = {"environment.data_dir": str(tmp_path), "tasks.domains": ["airline"]}
+    trained, watched = run_tasks(config(**where))
+    known = {task for _, task in [*trained, *watched]}
+    assert known == set(train) - set(read)
+    every = evaluation_tasks(("airline",), Evaluation(split="train"), data_dir=str(tmp_path))
+    assert {task for _, task in every} == known
+    note = judge_note(Tasks(domains=("airline",)), data_dir=str(tmp_path))
+    assert note == (
+        "Left out: 7 of 30 tasks of airline, whose reward takes a judge; training has none."
+    )
+    with pytest.raises(
+        ConfigError, match=f"'{read[0]}' of airline cannot be trained on: its reward"
+    ):
+        run_tasks(config(**where, **{"tasks.only": [read[0]]}))
+    assert run_tasks(config(**where, **{"tasks.only": [unread]}))[0] == [("airline", unread)]
+    assert judge_note(Tasks()) is None
