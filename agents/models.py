@@ -40,7 +40,7 @@ class AgentModel:
     """
 
     name: str
-    urls: tuple[str, ...] = ()
+    urls: tuple[str, ...] = field(default=(), repr=False)
     prompt: str = "official"
     thinking: bool | None = None
     sampling: SamplingParams = field(default_factory=SamplingParams)
@@ -69,7 +69,7 @@ class ChatOptions:
     """
 
     name: str
-    url: str | None = None
+    url: str | None = field(default=None, repr=False)
     temperature: float = 0.0
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     startup: float = STARTUP

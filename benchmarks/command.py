@@ -23,8 +23,12 @@ from typing import Any
 
 import typer
 from rich.console import Console
+from rich.progress import ProgressColumn
+from rich.text import Text
 from typer.core import TyperCommand
 
+from tau2_gym.completion.redaction import STRUCK, checked_url, without_secrets
+from tau2_gym.completion.servers import waiting
 from tau2_gym.errors import ConfigError, Tau2GymError
 
 FAILED, REFUSED, FAULTS_LEFT, INTERRUPTED = 1, 2, 3, 130
@@ -50,8 +54,10 @@ class Command(TyperCommand):
 
 def continuing() -> str:
     """The command line that goes on with what the current one has begun: the same, less what would
-    throw away its results."""
-    return shlex.join(["python", "-m", *(word for word in _CALLED.get() if word != FRESH)])
+    throw away its results, and without secrets."""
+    words = [without_secrets(word) for word in _CALLED.get() if word != FRESH]
+    said = shlex.join(["python", "-m", *words])
+    return f"{said}\n(with what *** stands for)" if STRUCK in said else said
 
 
 def complain(console: Console, sentence: str) -> None:
@@ -132,8 +138,7 @@ def addresses(text: str | None, option: str) -> tuple[str, ...]:
         return ()
     urls = listed(text, option)
     for url in urls:
-        if not url.startswith(("http://", "https://")):
-            raise ConfigError(f"a server's address begins with http:// or https://, not {url!r}")
+        checked_url(url, None)
     return urls
 
 
@@ -147,6 +152,14 @@ def address(text: str | None, option: str) -> str | None:
     if len(urls) > 1:
         raise ConfigError(f"{option} takes one address, or a router's, not {len(urls)}")
     return urls[0] if urls else None
+
+
+class WaitingColumn(ProgressColumn):
+    """The servers that a run waits for, and how long it has: nothing most of the time."""
+
+    def render(self, task: Any) -> Text:
+        """What is being waited for now."""
+        return Text("; ".join(waiting()), style="yellow")
 
 
 def finite(

@@ -31,6 +31,7 @@ from agents.sampling import SamplingParams
 from benchmarks.command import (
     PLAIN,
     Command,
+    WaitingColumn,
     address,
     addresses,
     end_with_faults,
@@ -43,6 +44,7 @@ from benchmarks.run import (
     PLAYED,
     Setup,
     agent_model,
+    bypass,
     domains_to_play,
     make_player,
     plan,
@@ -51,6 +53,7 @@ from benchmarks.run import (
 )
 from benchmarks.store import Store, write_json
 from benchmarks.summary import WIDE, summarise, table
+from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
 from tau2_gym.journal import to_json
@@ -103,6 +106,7 @@ def evaluate(
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        WaitingColumn(),
     )
     solved = sum(
         (store.records[attempt.key]["official_reward"] or 0.0) >= SUCCESS
@@ -126,6 +130,7 @@ def evaluate(
 
 
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
+SERVERS = "Servers of agents, users and judges"
 USER_MODEL = "Users that are models (litellm), and judges"
 
 
@@ -179,14 +184,32 @@ def main(
     startup: Annotated[
         float,
         typer.Option(
-            help="Seconds to wait for a server that is starting.",
+            help="Seconds to wait for servers that are starting.",
             callback=finite(0.0),
-            rich_help_panel=AGENT_MODEL,
+            rich_help_panel=SERVERS,
         ),
-    ] = 60.0,
+    ] = STARTUP,
+    outage: Annotated[
+        float,
+        typer.Option(
+            help="Seconds to wait, later on, for a server that is down.",
+            callback=finite(0.0),
+            rich_help_panel=SERVERS,
+        ),
+    ] = OUTAGE,
+    send_seed: Annotated[
+        bool,
+        typer.Option(
+            help="Whether requests hold seeds, which some servers cannot take.",
+            rich_help_panel=SERVERS,
+        ),
+    ] = True,
     base_url: Annotated[
         str | None,
-        typer.Option(help="An OpenAI-compatible server, for litellm.", rich_help_panel=AGENT_MODEL),
+        typer.Option(
+            help="An OpenAI-compatible server that litellm is to ask, straight, without LiteLLM.",
+            rich_help_panel=AGENT_MODEL,
+        ),
     ] = None,
     prompt: Annotated[
         str, typer.Option(help="official, compact or bare.", rich_help_panel=AGENT_MODEL)
@@ -259,6 +282,11 @@ def main(
         names, note = domains_to_play(agent, asked)
         user_server = address(user_url, "--user-url")
         judge_server = address(judge_url, "--judge-url")
+        reached: dict[str, Any] = {
+            "startup": startup,
+            "outage": outage,
+            "send_seed": send_seed,
+        }
         setup = Setup(
             agent=agent,
             user=user,
@@ -281,14 +309,14 @@ def main(
                     max_new_tokens=max_new_tokens,
                     seed=seed,
                 ),
-                startup,
+                **reached,
             ),
             user_model=(
-                ChatOptions(user_model, user_server, user_temperature)
+                ChatOptions(user_model, user_server, user_temperature, **reached)
                 if user in MODEL_USERS
                 else None
             ),
-            judge=ChatOptions(judge_model, judge_server) if judge_model else None,
+            judge=ChatOptions(judge_model, judge_server, **reached) if judge_model else None,
             limits=Limits(episodes=concurrency, agent_calls=concurrency, user_calls=concurrency),
             cassette=None if cassette is None else str(cassette),
             keep_tokens=keep_tokens,
@@ -307,8 +335,8 @@ def main(
         )
         player = make_player(setup, path.with_suffix(".verdicts.jsonl"), fresh=fresh)
         store = Store(path, identity, revisions, fresh=fresh)
-        if note is not None:
-            console.print(note, **PLAIN)
+        for said in filter(None, (note, bypass(setup))):
+            console.print(said, **PLAIN)
         evaluate(setup, player, attempts, store, workers=workers, console=console)
         rows = [store.records[attempt.key] for attempt in attempts]
         summary = {

@@ -29,6 +29,8 @@ from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
 from agents.sampling import SamplingParams
 from tau2_gym.cassette import Cassette
+from tau2_gym.completion.redaction import shown_url
+from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.errors import ConfigError, one_of
@@ -124,7 +126,10 @@ def agent_model(
     prompt: str,
     thinking: bool | None,
     sampling: SamplingParams,
-    startup: float = AgentModel.startup,
+    *,
+    startup: float = STARTUP,
+    outage: float = OUTAGE,
+    send_seed: bool = True,
 ) -> AgentModel | None:
     """The model that an agent is, from the options of a command line; None if it is none.
 
@@ -133,10 +138,18 @@ def agent_model(
     """
     make_prompt(prompt)
     if agent in MODEL_AGENTS:
-        return AgentModel(name, urls, prompt, thinking, sampling, startup)
+        return AgentModel(name, urls, prompt, thinking, sampling, startup, outage, send_seed)
     if name:
         raise ConfigError(f"agent {agent!r} takes no --model; {', '.join(MODEL_AGENTS)} do")
     return None
+
+
+def bypass(setup: Setup) -> str | None:
+    """What must be said of an agent that is called `litellm` and does not go through LiteLLM."""
+    if setup.agent != "litellm" or setup.model is None or not setup.model.urls:
+        return None
+    place = shown_url(setup.model.urls[0])
+    return f"{setup.model.name!r} is asked straight at {place}, without LiteLLM."
 
 
 def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = False) -> Player:

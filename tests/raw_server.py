@@ -5,7 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
+import subprocess
+import sys
 import threading
+import time
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -25,6 +30,7 @@ class RawServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.requests = 0
+        self.port = 0
         self._loop = asyncio.new_event_loop()
 
     def __enter__(self) -> RawServer:
@@ -41,7 +47,7 @@ class RawServer:
     def _serve(self, started: threading.Event) -> None:
         asyncio.set_event_loop(self._loop)
         server = self._loop.run_until_complete(
-            asyncio.start_server(self._handle, "127.0.0.1", 0, limit=2**24)
+            asyncio.start_server(self._handle, "127.0.0.1", self.port, limit=2**24)
         )
         self.port = server.sockets[0].getsockname()[1]
         started.set()
@@ -144,3 +150,93 @@ def good(method: str, path: str, head: bytes, body: bytes) -> list[bytes]:
     else:
         found = chat_answer()
     return [response(json.dumps(found).encode())]
+
+
+# As a process of its own, which can be killed
+
+
+def choices(texts: list[str], ids: list[list[int]]) -> Answer:
+    """A server whose answers depend on nothing but the request."""
+
+    def pick(*asked: Any) -> int:
+        return zlib.crc32(json.dumps(asked).encode())
+
+    def answer(method: str, path: str, head: bytes, body: bytes) -> list[bytes]:
+        if method == "GET":
+            return good(method, path, head, body)
+        time.sleep(0.01)
+        asked = json.loads(body)
+        found: Any
+        if path == "/generate":
+            prompt = asked["input_ids"]
+            number = pick(prompt, asked["sampling_params"]["sampling_seed"])
+            found = generate_answer(len(prompt), ids[number % len(ids)])
+        else:
+            found = chat_answer(texts[pick(asked["messages"], asked["seed"]) % len(texts)])
+        return [response(json.dumps(found).encode())]
+
+    return answer
+
+
+def loading(answer: Answer, seconds: float) -> Answer:
+    """A server that says for so long that it is not available."""
+    ready = time.monotonic() + seconds
+
+    def answers(method: str, path: str, head: bytes, body: bytes) -> Iterable[bytes]:
+        if time.monotonic() < ready:
+            return [response(b"loading", 503)]
+        return answer(method, path, head, body)
+
+    return answers
+
+
+class Killable:
+    """A server in a process of its own. Use it as a context manager.
+
+    Attributes:
+        port: where it listens, each time it is started.
+    """
+
+    def __init__(self, texts: list[str], ids: list[list[int]]) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self._says = json.dumps([texts, ids])
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self, loading: float = 0.0) -> None:
+        """Start it, and return when it listens."""
+        command = [sys.executable, "-m", "tests.raw_server", str(self.port), str(loading)]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(self._says + "\n")
+        self._process.stdin.flush()
+        assert self._process.stdout.readline()
+
+    def kill(self) -> None:
+        """Kill it, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def __enter__(self) -> Killable:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def main() -> None:
+    server = RawServer(loading(choices(*json.loads(sys.stdin.readline())), float(sys.argv[2])))
+    server.port = int(sys.argv[1])
+    with server:
+        print(server.port, flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

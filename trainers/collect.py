@@ -12,7 +12,7 @@ from rich.console import Console
 from agents.attempts import SUCCESS, Attempt, attempt_seed
 from benchmarks.command import PLAIN, Command, end_with_faults, ending
 from benchmarks.passk import evaluate, versions
-from benchmarks.run import Setup, make_player
+from benchmarks.run import Setup, bypass, make_player
 from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
 from trainers.dataset import ATTEMPTS
@@ -49,7 +49,7 @@ def plan(play: Play) -> Plan:
     setup.check(tasks.domains, None if unasked else split, play.num_samples)
     pairs = training_tasks(tasks, setup.source, setup.data_dir)
     where = setup.source, setup.data_dir
-    notes = (note, pool_note(pairs, *where), judge_note(tasks, *where))
+    notes = (note, bypass(setup), pool_note(pairs, *where), judge_note(tasks, *where))
     return Plan(setup, pairs, tuple(note for note in notes if note is not None))
 
 

@@ -18,12 +18,14 @@ from agents.rollout import Limits
 from agents.sampling import SamplingParams
 from benchmarks.command import address, addresses, finite, listed
 from benchmarks.run import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
+from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from trainers.sections import Tasks
 
 WHAT = "What is played"
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
 USER_MODEL = "Users that are models (litellm)"
+SERVERS = "Servers of agents and users"
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -71,7 +73,11 @@ class Play:
     model: Annotated[str, _option(AGENT_MODEL, "Name or folder of the model.")] = ""
     sglang_url: Annotated[str | None, _option(AGENT_MODEL, "Comma-separated servers.")] = None
     base_url: Annotated[
-        str | None, _option(AGENT_MODEL, "An OpenAI-compatible server, for litellm.")
+        str | None,
+        _option(
+            AGENT_MODEL,
+            "An OpenAI-compatible server that litellm is to ask, straight, without LiteLLM.",
+        ),
     ] = None
     prompt: Annotated[str, _option(AGENT_MODEL, "official, compact or bare.")] = "official"
     thinking: Annotated[bool | None, _option(AGENT_MODEL, "For models that can think.")] = None
@@ -87,6 +93,19 @@ class Play:
     user_temperature: Annotated[
         float, _option(USER_MODEL, "Of the user's answers.", callback=finite(0.0))
     ] = 0.7
+    startup: Annotated[
+        float,
+        _option(SERVERS, "Seconds to wait for servers that are starting.", callback=finite(0.0)),
+    ] = STARTUP
+    outage: Annotated[
+        float,
+        _option(
+            SERVERS, "Seconds to wait, later on, for a server that is down.", callback=finite(0.0)
+        ),
+    ] = OUTAGE
+    send_seed: Annotated[
+        bool, _option(SERVERS, "Whether requests hold seeds, which some servers cannot take.")
+    ] = True
     cassette: Annotated[
         Path | None,
         _option(USER_MODEL, "Replay chats recorded in this file, and record the others."),
@@ -117,10 +136,17 @@ class Play:
             seed=self.seed,
         )
         urls = addresses(self.sglang_url, "--sglang-url") or addresses(self.base_url, "--base-url")
-        model = agent_model(self.agent, self.model, urls, self.prompt, self.thinking, sampling)
+        reached: dict[str, Any] = {
+            "startup": self.startup,
+            "outage": self.outage,
+            "send_seed": self.send_seed,
+        }
+        model = agent_model(
+            self.agent, self.model, urls, self.prompt, self.thinking, sampling, **reached
+        )
         user_model, user_url = None, address(self.user_url, "--user-url")
         if self.user in MODEL_USERS:
-            user_model = ChatOptions(self.user_model, user_url, self.user_temperature)
+            user_model = ChatOptions(self.user_model, user_url, self.user_temperature, **reached)
         return Setup(
             agent=self.agent,
             user=self.user,

@@ -78,7 +78,7 @@ class ChatModel:
     """
 
     model: str
-    base_url: str | None = None
+    base_url: str | None = field(default=None, repr=False)
     litellm: bool | None = None
     api_key: str | None = field(default=None, repr=False)
     temperature: float | None = None

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -60,7 +59,18 @@ def checked_url(url: str, key: str | None) -> str:
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     keep_secret(password or user, f"{user}:{password}")
     keep_secret(*(value for _, value in parse_qsl(parts.query)))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if key else url
+    return basic_auth(url)[0] if key else url
+
+
+def basic_auth(url: str) -> tuple[str, dict[str, str]]:
+    """An address without its credentials, and the header that carries them, if there are any."""
+    parts = urlsplit(url)
+    if parts.username is None and parts.password is None:
+        return url, {}
+    pair = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
+    header = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+    return bare, {"Authorization": header}
 
 
 def endpoint(url: str, path: str) -> str:
@@ -77,28 +87,31 @@ def shown_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
-def struck(text: str, secrets: Iterable[str | None] = ()) -> str:
-    """The text without these secrets, those the process was given, and those that the environment
-    holds. What looks like a secret and is none that is known stays."""
+def struck(text: str) -> str:
+    """The text without the secrets that the process was given, and those that its environment holds.
+    What looks like a secret and is none that is known stays."""
     held = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
-    known = {*held, *_given, *filter(None, secrets)}
-    for secret in sorted(filter(_is_secret, known), key=len, reverse=True):
+    for secret in sorted(filter(_is_secret, held | _given), key=len, reverse=True):
         for form in _forms(secret):
             if form in text:
                 text = text.replace(form, STRUCK)
     return text
 
 
-def redact(text: str, secrets: Iterable[str | None] = (), limit: int = 400) -> str:
-    """The text on one line, shortened, without secrets and without what looks like one: what follows
-    `Bearer`, credentials in addresses, parameters named like keys."""
+def without_secrets(text: str) -> str:
+    """The text without secrets and without what looks like one: what follows `Bearer`, credentials in
+    addresses, parameters named like keys."""
+    text = BEARER.sub(rf"\1 {STRUCK}", struck(text))
+    return PARAMETER.sub(rf"\1{STRUCK}", USERINFO.sub(f"://{STRUCK}@", text))
+
+
+def redact(text: str, limit: int = 400) -> str:
+    """The text on one line, shortened, and `without_secrets`."""
     cut = len(text) > READ
-    text = struck(text[:READ], secrets)
+    text = struck(text[:READ])
     if cut:  # The end may be half a secret.
         text = text[:-LONGEST]
-    text = BEARER.sub(rf"\1 {STRUCK}", text)
-    text = PARAMETER.sub(rf"\1{STRUCK}", USERINFO.sub(f"://{STRUCK}@", text))
-    text = " ".join(text.split())
+    text = " ".join(without_secrets(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import logging
 import os
 import re
 from collections.abc import Awaitable, Callable, Iterator
@@ -24,7 +25,7 @@ from tau2_gym.completion.faults import (
     wished_pause,
 )
 from tau2_gym.completion.http import looks_up
-from tau2_gym.completion.redaction import endpoint, redact, shown_url
+from tau2_gym.completion.redaction import basic_auth, endpoint, redact, shown_url, struck
 from tau2_gym.completion.wire import Completion, NotACompletion, Request, read_completion
 from tau2_gym.errors import ConfigError
 
@@ -58,8 +59,15 @@ def load_litellm() -> Any:
     litellm: Any = import_module("litellm")
     litellm.telemetry = False
     litellm.suppress_debug_info = True
+    logging.getLogger("LiteLLM").addFilter(_without_secrets)
     _limit_bodies()
     return litellm
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Strike secrets out of what LiteLLM logs, the words of servers among it."""
+    record.msg, record.args = struck(record.getMessage()), None
+    return True
 
 
 def _limit_bodies() -> None:
@@ -98,7 +106,10 @@ class LiteLLMTransport:
 
     def __init__(self, base_url: str | None, api_key: str | None, timeout: float) -> None:
         self.place = "LiteLLM" if base_url is None else f"{shown_url(base_url)} (through LiteLLM)"
-        self._base_url = base_url
+        self._base_url, self._headers = base_url, dict[str, str]()
+        if base_url is not None:
+            # LiteLLM's client would send a key of its own beside the credentials of an address.
+            self._base_url, self._headers = basic_auth(base_url)
         self._key = api_key
         self._timeout = timeout
         self._checked: set[str] = set()
@@ -138,6 +149,7 @@ class LiteLLMTransport:
                     api_key=self._key,
                     timeout=self._timeout,
                     max_retries=0,
+                    extra_headers=self._headers or None,
                 )
         except Exception as error:
             # Not chained: LiteLLM's own text can repeat the key.

@@ -1,0 +1,413 @@
+"""Servers that are killed and started again, that start late, and that never come back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from agents.attempts import Attempt, Record, attempt_seed
+from agents.backends.sglang import SGLangBackend
+from agents.codec import ChatCodec
+from agents.litellm_agent import LiteLLMAgent
+from agents.prompts import make_prompt
+from agents.rollout import Limits, Player, rollout
+from agents.sampling import SamplingParams
+from agents.token_agent import TokenAgent
+from tau2_gym.completion import ChatModel, run_sync
+from tau2_gym.completion import model as model_module
+from tau2_gym.completion import servers as servers_module
+from tau2_gym.completion.clocks import at_most, stopped_clocks
+from tau2_gym.completion.faults import CallFailed, Kind
+from tau2_gym.completion.servers import Server, waiting
+from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.session import Rules
+from tau2_gym.users.base import STOP
+from tau2_gym.users.llm import LLMUser
+from tests.raw_server import Killable, RawServer, good, loading
+from tests.tiny_model import tiny_tokenizer
+
+CHAT = [{"role": "user", "content": "Hi."}]
+TEXTS = ["Hello.", "What is it?", "Please wait.", "Goodbye."]
+WIRES = pytest.mark.parametrize("wire", ["chat", "generate"])
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(servers_module, "POLL", 0.05)
+
+
+def spoken() -> list[list[int]]:
+    """The texts in tokens."""
+    tokenizer = tiny_tokenizer()
+    return [[*tokenizer.encode(text), ChatCodec(tokenizer).end] for text in TEXTS]
+
+
+@pytest.fixture
+def killable() -> Iterator[Killable]:
+    with Killable([*TEXTS, STOP], spoken()) as server:
+        server.start()
+        yield server
+
+
+def chat_model(port: int, **options: Any) -> ChatModel:
+    return ChatModel("tiny", base_url=f"http://127.0.0.1:{port}/v1", retries=2, **options)
+
+
+def backend(*ports: int, **options: Any) -> SGLangBackend:
+    urls = [f"http://127.0.0.1:{port}" for port in ports]
+    return SGLangBackend(urls, backoff=0.01, attempts=3, **options)
+
+
+def player(wire: str, port: int, **options: Any) -> Player:
+    """Both sides on one server, with less time for calls than an outage takes."""
+    prompt = make_prompt("bare")
+    agent: Any
+    if wire == "chat":
+        agent = LiteLLMAgent(chat_model(port, **options), prompt)
+    else:
+        codec = ChatCodec(tiny_tokenizer(), tools=False)
+        sampling = SamplingParams(max_new_tokens=8)
+        agent = TokenAgent(codec, backend(port, **options), sampling, prompt)
+    return Player(
+        agent,
+        LLMUser(chat_model(port, **options)),
+        rules=Rules(max_steps=40),
+        limits=Limits(episodes=8, agent_calls=4, user_calls=4, call_timeout=5, episode_timeout=20),
+    )
+
+
+def play(player: Player, count: int, watch: Callable[[int], None]) -> list[Record]:
+    """Attempts, in order; `watch` is told after each how many are done."""
+    ids = get_domain("mock").task_ids("base")
+    attempts = [
+        Attempt("mock", task_id, trial, attempt_seed(0, "mock", task_id, trial))
+        for trial in range(count // len(ids) + 1)
+        for task_id in ids
+    ][:count]
+
+    async def run() -> list[Record]:
+        records = []
+        async for record in rollout(player.play, attempts, player.limits.episodes):
+            records.append(record)
+            watch(len(records))
+        await player.close()
+        return records
+
+    return sorted(asyncio.run(run()), key=lambda record: (record.task_id, record.trial))
+
+
+def lines(records: list[Record]) -> str:
+    return "\n".join(json.dumps(record.to_dict()) for record in records)
+
+
+@WIRES
+def test_an_outage_loses_no_episode_and_changes_no_byte(killable: Killable, wire: str) -> None:
+    calm = play(player(wire, killable.port), 60, lambda done: None)
+    assert not any(record.fault for record in calm)
+    assert len({record.num_turns for record in calm}) > 3
+    seen: list[str] = []
+    restarting: list[threading.Thread] = []
+
+    def restart() -> None:
+        time.sleep(1.2)
+        seen.extend(waiting())
+        killable.start(loading=1.2)
+        time.sleep(0.8)
+        seen.extend(waiting())
+
+    def watch(done: int) -> None:
+        if done in (8, 36):
+            killable.kill()
+            restarting.append(threading.Thread(target=restart))
+            restarting[-1].start()
+
+    shaken = play(player(wire, killable.port, outage=60), 60, watch)
+    for thread in restarting:
+        thread.join()
+    assert [record.error for record in shaken] == [None] * 60
+    assert lines(shaken) == lines(calm)
+    assert len(restarting) == 2
+    assert any(f"waiting for http://127.0.0.1:{killable.port}" in sentence for sentence in seen)
+    assert all(sentence.endswith(" of 60 s") for sentence in seen)
+    assert not waiting()
+
+
+@WIRES
+def test_time_outs_do_not_count_an_outage(killable: Killable, wire: str) -> None:
+    made = player(wire, killable.port, outage=60)
+    made.limits = Limits(episodes=4, agent_calls=2, user_calls=2, call_timeout=2, episode_timeout=8)
+
+    def watch(done: int) -> None:
+        if done == 4:
+            killable.kill()
+            threading.Timer(10, killable.start).start()
+
+    records = play(made, 12, watch)
+    assert [record.error for record in records] == [None] * 12
+
+
+@WIRES
+def test_a_server_that_never_comes_back_is_given_up_once(killable: Killable, wire: str) -> None:
+    begun = 0.0
+
+    def watch(done: int) -> None:
+        nonlocal begun
+        if done == 8:
+            killable.kill()
+            begun = time.monotonic()
+
+    records = play(player(wire, killable.port, outage=1.5), 60, watch)
+    # Sixty attempts, eight at a time, would be given up seven times over.
+    assert 1.5 <= time.monotonic() - begun < 8
+    faulted = [record for record in records if record.fault]
+    assert len(faulted) >= 40
+    assert {record.fault for record in faulted} == {"infrastructure"}
+    assert all("(given up after 1.5 s)" in (record.error or "") for record in faulted)
+
+
+@WIRES
+def test_a_server_that_was_given_up_and_comes_back_is_used_again(
+    killable: Killable, wire: str
+) -> None:
+    ask, close = asking(wire, killable.port, outage=0.3)
+    ask()
+    killable.kill()
+    for _ in range(2):
+        with pytest.raises(InfrastructureError, match="given up"):
+            ask()
+    killable.start()
+    ask()
+    close()
+
+
+def asking(wire: str, *ports: int, **options: Any) -> tuple[Callable[[], Any], Callable[[], None]]:
+    """A function that asks once, and one that closes what it holds."""
+    if wire == "chat":
+        made = chat_model(ports[0], **options)
+        return lambda: run_sync(made.complete(CHAT, seed=1)), lambda: None
+    tokens, runner = backend(*ports, **options), asyncio.Runner()
+
+    async def ask() -> Any:
+        await tokens.ready()
+        return await tokens.generate([1, 2, 3], SamplingParams(max_new_tokens=8), "e/0")
+
+    def close() -> None:
+        runner.run(tokens.close())
+        runner.close()
+
+    return lambda: runner.run(ask()), close
+
+
+# Starting
+
+
+@WIRES
+def test_a_server_that_is_starting_is_waited_for(wire: str) -> None:
+    """Through refused connections, then through 503."""
+    with Killable(TEXTS, spoken()) as server:
+        starting = threading.Timer(1, server.start, kwargs={"loading": 1})
+        starting.start()
+        ask, close = asking(wire, server.port, startup=30)
+        begun = time.monotonic()
+        assert ask() is not None
+        assert 2 <= time.monotonic() - begun < 15
+        close()
+
+
+@WIRES
+def test_a_server_that_does_not_start_is_not_waited_for_for_ever(wire: str) -> None:
+    with Killable(TEXTS, spoken()) as server:
+        ask, close = asking(wire, server.port, startup=1)
+        begun = time.monotonic()
+        with pytest.raises(ConfigError, match=r"no SGLang server answers|given up after 1 s"):
+            ask()
+        assert time.monotonic() - begun < 6
+        close()
+
+
+# Everyone waits together
+
+
+@WIRES
+def test_one_looks_and_all_go_on(monkeypatch: pytest.MonkeyPatch, wire: str) -> None:
+    monkeypatch.setattr(servers_module, "POLL", 0.5)
+    asked = {"GET": 0, "POST": 0}
+
+    def counted(method: str, path: str, head: bytes, body: bytes) -> Any:
+        asked[method] += 1
+        return down(method, path, head, body)
+
+    with RawServer(good) as server:
+        made = chat_model(server.port) if wire == "chat" else None
+        tokens = backend(server.port)
+
+        async def call() -> Any:
+            if made is not None:
+                return await made.complete(CHAT, seed=1)
+            return await tokens.generate([1, 2, 3], SamplingParams(max_new_tokens=8), "e/0")
+
+        async def scenario() -> None:
+            await call()
+            server.answer = counted
+            async with asyncio.timeout(60):
+                await asyncio.gather(*(call() for _ in range(100)))
+            await tokens.close()
+
+        down = loading(good, 3.0)
+        asyncio.run(scenario())
+    # A look every half a second; each call once before the outage is known, and once after it.
+    assert asked["GET"] <= 12
+    assert asked["POST"] <= 230
+
+
+def test_one_server_of_two_is_enough(killable: Killable) -> None:
+    with Killable(TEXTS, spoken()) as other:
+        other.start()
+        ask, close = asking("generate", killable.port, other.port, outage=30)
+        ask()
+        other.kill()
+        begun = time.monotonic()
+        for _ in range(4):
+            ask()
+        assert time.monotonic() - begun < 3
+        close()
+
+
+# What counts against a call
+
+
+def failing(*kinds: Kind | None) -> Callable[[int], Any]:
+    """Fails in these ways, one after the other; then, or for None, answers with the number it was
+    given."""
+    left = list(kinds)
+
+    async def attempt(number: int) -> int:
+        kind = left.pop(0) if left else None
+        if kind is not None:
+            raise CallFailed(f"no: {kind.value}", kind)
+        return number
+
+    return attempt
+
+
+async def up() -> bool:
+    return True
+
+
+async def keep(server: Server, *kinds: Kind | None, attempts: int = 3) -> Any:
+    return await server.keep_trying(failing(*kinds), attempts, lambda failures: 0.0)
+
+
+def test_what_an_outage_does_to_a_call_changes_nothing_for_it() -> None:
+    server = Server("h", up)
+    away = [Kind.DOWN] * 20 + [Kind.UNREACHABLE] * 20
+    assert asyncio.run(keep(server, *away)) == 1
+    assert asyncio.run(keep(server, Kind.BUSY, *away, Kind.BUSY)) == 3
+    with pytest.raises(CallFailed, match="no: busy"):
+        asyncio.run(keep(server, Kind.BUSY, Kind.BUSY, Kind.BUSY))
+
+
+@pytest.mark.parametrize("kind", [Kind.LOST, Kind.LATE, Kind.GARBLED, Kind.BUSY])
+def test_what_fails_at_a_server_that_is_up_counts(kind: Kind) -> None:
+    with pytest.raises(CallFailed, match=f"no: {kind.value}"):
+        asyncio.run(keep(Server("h", up), kind, kind, kind))
+    assert asyncio.run(keep(Server("h", up), kind, kind)) == 3
+
+
+def test_a_call_that_brings_the_server_down_is_not_made_for_ever() -> None:
+    """The server is gone after each attempt, and comes back."""
+    looks = [False, True] * 10
+
+    async def looks_up() -> bool:
+        return looks.pop(0)
+
+    with pytest.raises(CallFailed, match="no: lost"):
+        asyncio.run(keep(Server("h", looks_up), *[Kind.LOST] * 20))
+    assert len(looks) >= 14
+
+
+def test_a_server_that_refuses_one_call_and_answers_others_is_not_down() -> None:
+    server = Server("h", up, outage=60)
+
+    async def scenario() -> None:
+        refused = asyncio.create_task(keep_slowly(server))
+        while not refused.done():
+            await keep(server, None)
+            await asyncio.sleep(0.01)
+        with pytest.raises(CallFailed, match="no: down"):
+            await refused
+
+    async def keep_slowly(server: Server) -> Any:
+        attempt = failing(*[Kind.DOWN] * 1000)
+        return await server.keep_trying(attempt, 3, lambda failures: 0.1)
+
+    async def bounded() -> None:
+        async with asyncio.timeout(10):
+            await scenario()
+
+    asyncio.run(bounded())
+
+
+def test_a_server_that_looks_up_and_never_answers_is_given_up() -> None:
+    server = Server("h", up, startup=0.4)
+    begun = time.monotonic()
+    with pytest.raises(CallFailed, match=r"no: down \(given up after 0\.4 s\)"):
+        asyncio.run(server.keep_trying(failing(*[Kind.DOWN] * 1000), 3, lambda failures: 0.05))
+    assert 0.4 <= time.monotonic() - begun < 5
+
+
+def test_an_outage_that_nobody_waited_for_does_not_shorten_the_next_wait() -> None:
+    server = Server("h", up, startup=0.5)
+
+    async def scenario() -> None:
+        attempt = failing(*[Kind.DOWN] * 1000)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(server.keep_trying(attempt, 3, lambda failures: 0.05), 0.2)
+        await asyncio.sleep(0.5)
+        assert await keep(server, Kind.DOWN, Kind.DOWN) == 1
+
+    asyncio.run(scenario())
+
+
+# Clocks
+
+
+async def stopping() -> None:
+    async with at_most(0.4):
+        await asyncio.sleep(0.2)
+        with stopped_clocks():
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(5)
+
+
+def test_a_clock_that_is_stopped_does_not_strike() -> None:
+    async def scenario() -> float:
+        async with at_most(5), at_most(0.2):
+            with stopped_clocks(), stopped_clocks():
+                await asyncio.sleep(0.4)
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError):
+            await stopping()
+        return time.monotonic() - begun
+
+    assert 0.7 <= asyncio.run(scenario()) < 3
+
+
+def test_a_clock_of_another_loop_is_left_alone() -> None:
+    async def other() -> None:
+        with stopped_clocks():
+            await asyncio.sleep(0.01)
+
+    async def scenario() -> None:
+        async with at_most(5):
+            await asyncio.to_thread(run_sync, other())
+
+    asyncio.run(scenario())
