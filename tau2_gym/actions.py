@@ -5,6 +5,7 @@ with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
 merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
 a call of `INVALID_CALL`, whose result tells the agent what was wrong. Calls beside it are made.
+Neither is a message of more than `MAX_CHARACTERS`, thinking apart.
 """
 
 from __future__ import annotations
@@ -29,9 +30,12 @@ Call = tuple[str, dict[str, Any]]
 BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 THINKING = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
 # Something in brackets after a name, or the beginning of it: generation may have been cut off.
-FUNCTION = re.compile(r"\A([A-Za-z_]\w*)\s*\(\s*(?:.*\)\Z|\w+\s*=|\Z)", re.DOTALL)
+FUNCTION = re.compile(r"\A([A-Za-z_]\w*+)\s*+\(\s*+(?:.*\)\Z|\w++\s*+=|\Z)", re.DOTALL)
 
 EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
+
+MAX_CHARACTERS = 2**15
+"""What an agent may write in one message. The longest of GPT-5 in telecom has 9,892 characters."""
 
 DONE, RESPOND = "done", "respond"
 """Pseudo-tools of agents that may end the episode: stop it, and say something."""
@@ -115,6 +119,7 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     spoken = THINKING.sub("", text, count=1)
     if spoken.lstrip().startswith("<think>"):
         raise MalformedAction("<think> is not closed")
+    _check_size(spoken)
     stripped = spoken.strip()
     # First, since anything may stand in its arguments, a <tool_call> too.
     match = FUNCTION.match(stripped)
@@ -153,7 +158,40 @@ def _each(items: Sequence[Any], read: Callable[[Any], Call]) -> list[Call]:
 def _unreadable(raw: Any, error: MalformedAction) -> Call:
     """The call that stands for what cannot be read as one."""
     reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
-    return INVALID_CALL, {"text": raw if isinstance(raw, str) else _shown(raw), "reason": reason}
+    try:
+        _check_size(raw)
+        text = raw if isinstance(raw, str) else _shown(raw)
+    except MalformedAction:
+        text = raw[:SHOWN] + "…" if isinstance(raw, str) else f"a long {type(raw).__name__}"
+    return INVALID_CALL, {"text": text, "reason": reason}
+
+
+SHOWN = 1000
+"""Characters that are kept of a message that is too long."""
+
+
+def _check_size(*values: Any) -> None:
+    """Count the characters of texts and numbers, and the members of lists and objects. Stops early, so that it takes no longer for a larger value, nor for one that contains itself.
+
+    Raises:
+        MalformedAction: there are too many.
+    """
+    left, waiting = MAX_CHARACTERS, list(values)
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            left -= len(value)
+        elif isinstance(value, int):
+            left -= value.bit_length() // 4
+        elif isinstance(value, Mapping | list | tuple):
+            left -= len(value)
+            if left >= 0:
+                waiting.extend(value)
+                waiting.extend(value.values() if isinstance(value, Mapping) else ())
+        if left < 0:
+            raise MalformedAction(
+                f"a message may have {MAX_CHARACTERS} characters, and this has more"
+            )
 
 
 def _message(content: str | None, calls: list[Call], turn: int) -> Message:
@@ -309,6 +347,7 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
         raise MalformedAction("tool_calls must be a list")
     if not calls and content:
         return _from_text(content, tools, turn)
+    _check_size(content, calls)
     parsed = _message(content, _each(calls, _call), turn)
     ids = [call.get("id") if isinstance(call, Mapping) else None for call in calls]
     return Message(

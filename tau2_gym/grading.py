@@ -238,16 +238,26 @@ def similarity(world: World, expected: Difference) -> float:
     return common / union if union else 1.0
 
 
-@lru_cache(maxsize=8192)
-def _changed_fields(before: str | None, row: str | None) -> frozenset[tuple[str, str | None]]:
+Fields = frozenset[tuple[str, str | None]]
+
+
+def _changed_fields(before: str | None, row: str | None) -> Fields:
     """Paths and new values of the fields that changed from one version of a row to the other; None
     for a path that is gone. Rows come as canonical JSON; `row` is None where nothing changed."""
     if row is None:
         return frozenset()
+    # Rows that have grown are rare, and would fill the memory.
+    return (_remembered if len(row) <= 2**13 else _compared)(before, row)
+
+
+def _compared(before: str | None, row: str) -> Fields:
     old = {} if before is None else dict(_leaves(json.loads(before)))
     new = dict(_leaves(json.loads(row)))
     gone = {(path, None) for path in old.keys() - new.keys()}
     return frozenset(gone | (new.items() - old.items()))
+
+
+_remembered = lru_cache(maxsize=2048)(_compared)
 
 
 def _leaves(value: Any, path: str = "") -> Iterable[tuple[str, str]]:

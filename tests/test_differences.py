@@ -163,6 +163,33 @@ def test_calculate_refuses_what_is_no_arithmetic_and_what_takes_for_ever(express
     assert content.startswith("Error: I")
 
 
+def test_a_message_has_32768_characters_at_most() -> None:
+    thought = f"<think>{'a' * 40_000}</think>"
+    for text, fits in (("a" * 32_768, True), (thought + "a", True), ("a" * 32_769, False)):
+        assert parse_action(text, TOOLS).is_tool_call is not fits
+
+
+def test_a_result_has_100000_characters_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = get_domain("mock").start(mock_task())
+    for length, error in ((100_000, False), (100_001, True)):
+        monkeypatch.setattr("tau2_gym.domains.world.render", lambda result, n=length: "a" * n)
+        text, failed = world.call("get_users", {}, "assistant")
+        assert failed is error
+        assert len(text) == length or "has 100001 characters" in text
+
+
+def test_a_row_grows_by_65536_bytes_at_most() -> None:
+    mock = get_domain("mock")
+    frame = '{"task_id":"task_2","title":"","description":null,"status":"pending"}'
+    for length, error in ((65_536 - len(frame), False), (65_537 - len(frame), True)):
+        world = mock.start(mock_task())
+        call = {"user_id": "user_1", "title": "a" * length}
+        text, failed = world.call("create_task", call, "assistant")
+        assert failed is error, text
+        assert bool(world.difference()) is not error
+    assert "tasks task_2 would grow by 65537 bytes, and may grow by 65536" in text
+
+
 def test_data_for_the_agents_database_leave_the_users() -> None:
     domain = get_domain("mock")
     world = domain.start(domain.task("update_task_with_initialization_data"))

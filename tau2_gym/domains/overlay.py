@@ -145,17 +145,27 @@ class Overlay:
         """Open a transaction: from now on every row handed out is a private copy."""
         self._open = {}
 
-    def commit(self) -> bool:
-        """Close the transaction, keeping the rows that changed. Returns whether any did."""
+    def close(self) -> dict[Key, Row]:
+        """Close the transaction without keeping anything. Returns the rows that changed in it."""
         opened, self._open = self._open or {}, None
-        any_changed = False
+        changed = {}
         for key, model in opened.items():
             row = Row(model)
             before = self.row(key)
             if before is None or row.json != before.json:
-                self.changed[key] = row
-                any_changed = True
-        return any_changed
+                changed[key] = row
+        return changed
+
+    def commit(self) -> bool:
+        """Close the transaction, keeping the rows that changed. Returns whether any did."""
+        changed = self.close()
+        self.changed.update(changed)
+        return bool(changed)
+
+    def growth(self, key: Key, row: Row) -> int:
+        """How many bytes of JSON a row has more than the base's."""
+        before = self.base.row(key)
+        return len(row.json) - (0 if before is None else len(before.json))
 
     def row(self, key: Key) -> Row | None:
         """The committed row under `key`, or None."""

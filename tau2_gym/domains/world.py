@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from tau2_gym.domains.base import Domain
     from tau2_gym.domains.toolkit import Toolkit
 
+MAX_RESULT = 100_000
+"""The most characters of a tool's result."""
+
+MAX_GROWTH = 2**16
+"""How many bytes of JSON a row may grow beyond the domain's own. A published tool appends a row's
+own payments to it, and so doubles it: after thirty calls the memory would be full, and in the last of
+them nothing could stop it. Since what is kept is bounded, so is what one more call can make of it."""
+
 Difference = dict[tuple[Requestor, Key], str]
 """Rows of both databases that differ from the domain's own, in canonical JSON."""
 
@@ -110,7 +118,8 @@ class World:
         """Run a tool. Returns its text and whether it failed; it never raises.
 
         Whatever a tool raises becomes the text `Error: …`, as in tau2-bench: wrong arguments are an
-        agent's mistake to learn from, not a reason to stop.
+        agent's mistake to learn from, not a reason to stop. More than `MAX_RESULT` and `MAX_GROWTH`
+        allow is an error, too.
         """
         toolkit = self._agent if side == "assistant" else self._user
         spec = self.tool(name, side)
@@ -120,21 +129,13 @@ class World:
             return f"Error: Tool '{name}' not found.", True
         function = getattr(toolkit, name)
         if spec.kind is not ToolKind.WRITE:
-            try:
-                return render(function(**arguments)), False
-            except Exception as error:
-                return f"Error: {error}", True
+            return _shortened(*_run(function, arguments, lambda: None))
         self._begin()
         try:
-            result = function(**arguments)
-            self._sync()
-            return render(result), False
-        except Exception as error:
-            # What the tool had changed stays, and the sides are brought in line all the same.
-            self._sync()
-            return f"Error: {error}", True
+            text, failed = _run(function, arguments, self._sync)
         finally:
-            self._commit()
+            grown = self._commit(MAX_GROWTH)
+        return (grown, True) if grown is not None else _shortened(text, failed)
 
     def initialise(self, functions: tuple[EnvFunction, ...]) -> None:
         """Run a task's initialisation functions, in one transaction.
@@ -242,11 +243,23 @@ class World:
         if self._user_db is not None:
             self._user_db.begin()
 
-    def _commit(self) -> None:
-        changed = self._agent_db.commit()
-        if self._user_db is not None:
-            changed = self._user_db.commit() or changed
-        self._touch(changed)
+    def _commit(self, growth: int | None = None) -> str | None:
+        """Keep what changed, unless a row has grown by more than `growth`: then nothing is kept, and
+        the error says so."""
+        overlays = [self._agent_db] if self._user_db is None else [self._agent_db, self._user_db]
+        changed = [overlay.close() for overlay in overlays]
+        if growth is not None:
+            for overlay, rows in zip(overlays, changed, strict=True):
+                for key, row in rows.items():
+                    if overlay.growth(key, row) > growth:
+                        return (
+                            f"Error: nothing was changed: {key[0]} {key[1]} would grow by "
+                            f"{overlay.growth(key, row)} bytes, and may grow by {growth}"
+                        )
+        for overlay, rows in zip(overlays, changed, strict=True):
+            overlay.changed.update(rows)
+        self._touch(any(changed))
+        return None
 
     def _touch(self, changed: bool) -> None:
         if changed:
@@ -261,3 +274,27 @@ def _world(
     world.version = version
     world._attach(agent_db, user_db)
     return world
+
+
+def _run(
+    function: Callable[..., Any], arguments: Mapping[str, Any], then: Callable[[], None]
+) -> tuple[str, bool]:
+    """The text of a tool's result, and whether it failed. `then` is called after it in any case:
+    what a tool had changed before it failed stays, and the sides are brought in line."""
+    try:
+        result = function(**arguments)
+        then()
+        return render(result), False
+    except Exception as error:
+        then()
+        return f"Error: {error}", True
+
+
+def _shortened(text: str, failed: bool) -> tuple[str, bool]:
+    if len(text) <= MAX_RESULT:
+        return text, failed
+    return (
+        f"Error: the result has {len(text)} characters, and is not passed on: "
+        f"at most {MAX_RESULT} are",
+        True,
+    )
