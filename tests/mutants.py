@@ -27,8 +27,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult,
 }
-NO_BEHAVIOUR = ("bound", "encoding", "strict")
-"""Keywords that check something and do nothing else, and one that ruff insists on."""
+NO_BEHAVIOUR = ("bound", "encoding", "maxsize", "strict")
+"""Keywords that only check something, one that ruff insists on, and the sizes of caches."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _faults(node: ast.expr | ast.stmt) -> Iterator[Fault]:
             yield "constant changed", node, ast.Constant(value + 1)
         case ast.Call():
             yield from _calls(node)
-        case ast.Return(value=ast.expr() as value) if not _is_none(value):
+        case ast.Return(value=ast.expr() as value) if not _is_nothing(value):
             yield "None returned", node, ast.Return(ast.Constant(None))
         case ast.Expr(value=value) if not isinstance(value, (ast.Constant, ast.Yield)):
             yield "statement dropped", node, ast.Pass()
@@ -134,5 +134,5 @@ def _calls(node: ast.Call) -> Iterator[Fault]:
                 yield "arguments swapped", node, swapped
 
 
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
+def _is_nothing(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value in (None, False)

@@ -147,6 +147,19 @@ def test_auto_records_what_is_missing(server: ChatServer, path: Path) -> None:
     assert len(server.requests) == 2
 
 
+def test_auto_knows_what_it_has_recorded_itself(server: ChatServer, path: Path) -> None:
+    server.brain = in_turn("One.", Status(500), "Two.")
+    cassette = Cassette(path)
+    auto = model(server.url, cassette)
+    assert ask(auto, "a").content == "One."
+    with pytest.raises(InfrastructureError):
+        ask(auto, "b")
+    assert len(cassette) == 1
+    cassette.rewind()
+    assert [ask(auto, text).content for text in "ab"] == ["One.", "Two."]
+    assert (len(server.requests), len(cassette)) == (3, 2)
+
+
 def test_failures_are_played_again(server: ChatServer, path: Path) -> None:
     too_long = {"error": {"message": "maximum context length is 5"}}
     server.brain = in_turn(
@@ -215,6 +228,13 @@ def test_modes_and_files(path: Path) -> None:
     with pytest.raises(ConfigError, match="no cassette to replay"):
         Cassette(path, "replay")
     path.parent.mkdir()
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="no cassette to replay"):
+        Cassette(path, "replay")
+    assert len(Cassette(path, "record")) == 0
+    path.write_bytes(b"\n")
+    with pytest.raises(ConfigError, match="exists already"):
+        Cassette(path, "record")
     for line in ("{}", "[]", '{"key": "a"}', '{"key": "a", "failure": "bad mood"}', "nothing"):
         path.write_text(line + "\n")
         with pytest.raises(DataError, match="line 1"):

@@ -77,6 +77,12 @@ def test_equal_groups_earn_exactly_nothing(credit: Credit) -> None:
         assert found == [[0.0] * len(turns) for turns in group]
 
 
+def test_a_difference_that_rounding_may_make_is_none() -> None:
+    for spread, none in ((EPSILON / 2, True), (EPSILON, True), (2 * EPSILON, False)):
+        found = group_advantages([[0.0], [spread]], [False] * 2)
+        assert (found == [[0.0], [0.0]]) == none
+
+
 def test_a_difference_beyond_rounding_is_one() -> None:
     found = group_advantages([[0.1], [0.1 + 1e-4]], [False] * 2)
     assert [turns[0] for turns in found] == pytest.approx([-1, 1], abs=0.05)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.curriculum import Curriculum, Key, draw_tasks
+from trainers.curriculum import Curriculum, Key, draw_tasks, task_of
 from trainers.sections import Curriculum as Settings
 
 TASKS: list[Key] = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1")]
@@ -45,6 +45,10 @@ def test_thresholds_and_weights_are_settings() -> None:
     found = [after(successes, 10, **settings) for successes in (3, 4, 5, 6)]
     assert found == [2.0, 1.0, 1.0, 0.3]
     assert [after(0, attempts, **settings) for attempts in (1, 2)] == [1.0, 2.0]
+
+
+def test_a_label_names_a_task() -> None:
+    assert task_of('{"task_id": "7", "domain": "retail", "split": "train"}') == ("retail", "7")
 
 
 def test_a_group_counts_at_once() -> None:

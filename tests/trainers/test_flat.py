@@ -145,6 +145,12 @@ def test_templates_that_do_not_do_are_refused() -> None:
     after = with_template("{{ tools | tojson if tools }}" + TEMPLATE)
     with pytest.raises(ConfigError, match="does not show tools in the system message"):
         FlatTemplate(after).flatten(TWO_CALLS, TOOLS)
+    speaker = '("caller" if message.tool_calls else "assistant")'
+    called = with_template(
+        TEMPLATE.replace(r'"<|im_start|>assistant\n"', rf'"<|im_start|>" ~ {speaker} ~ "\n"', 1)
+    )
+    with pytest.raises(UnfitError, match="does not show tool calls as the assistant's text"):
+        FlatTemplate(called).flatten(TWO_CALLS, TOOLS)
     apart = with_template(
         TEMPLATE.replace('<|im_start|>user" if loop', '<|im_start|>tool" if loop')
     )
