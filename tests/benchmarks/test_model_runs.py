@@ -165,12 +165,38 @@ def test_a_run_that_goes_on_asks_no_judge_twice(tmp_path: Path) -> None:
         asked = len(server.requests)
         assert asked
         assert [row["official_reward"] for row in records(output)] == [1.0, 1.0]
+        assert [row["ungraded"] for row in records(output)] == [None, None]
+        assert summary(output)["overall"]["tasks_covered"] == 2
         output.write_bytes(judged[:-10])  # killed before the last record was whole
         run(*arguments)
         assert len(server.requests) == asked
         assert output.read_bytes() == judged
         run(*arguments, "--fresh")
         assert len(server.requests) == 2 * asked
+
+
+def test_without_a_judge_the_tasks_that_need_one_are_left_out_whole(tmp_path: Path) -> None:
+    from inspect_evals.tau2 import utils
+
+    shutil.copytree(Path(utils.TAU2_DATA_DIR) / "domains" / "mock", tmp_path / "mock")
+    tasks = next((tmp_path / "mock").glob("tasks.*"))
+    rows = json.loads(tasks.read_text())
+    for row in rows:
+        row["evaluation_criteria"]["reward_basis"] = ["DB", "NL_ASSERTION"]
+        if row["id"] == "create_task_1":
+            row["evaluation_criteria"]["nl_assertions"] = None
+    tasks.write_text(json.dumps(rows))
+    for agent, solved in (("oracle", 1.0), ("noop", 0.0)):
+        output = tmp_path / f"{agent}.jsonl"
+        said = run(
+            *("--domains", "mock", "--task-ids", "create_task_1,update_task_1", "--num-samples"),
+            *("2", "--agent", agent, "--data-dir", str(tmp_path), "--output", str(output)),
+        )
+        assert "1 of 2" in said
+        assert "1 of 2 tasks need a judge" in " ".join(said.split())
+        overall = summary(output)["overall"]
+        assert overall["pass"]["excluded"]["pass@1"]["value"] == solved
+        assert (overall["tasks_covered"], overall["ungraded"]) == (1, ["update_task_1"])
 
 
 # Recorded runs
