@@ -135,8 +135,10 @@ class TestMisuse:
 
     @pytest.mark.parametrize("limit", ["max_steps", "max_errors", "max_calls"])
     def test_limits_must_be_positive(self, limit: str) -> None:
-        with pytest.raises(ConfigError, match="must be at least 1"):
+        with pytest.raises(ConfigError, match="must be at least 1") as caught:
             start(**{limit: 0})
+        told = {"max_steps": "not 0 and 10", "max_errors": "not 100 and 0", "max_calls": "not 0"}
+        assert str(caught.value).endswith(told[limit])
 
 
 class TestStops:

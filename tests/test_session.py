@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import inspect
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from tau2_gym.domains.base import get_domain
+from tau2_gym.episode import Episode
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Outcome, Rules, Session
-from tau2_gym.types import Message, Role
+from tau2_gym.types import Message, RewardBasis, Role
 from tau2_gym.users.base import STOP
 from tests.helpers import CLOSING, Restless, gold_moves, make, some, user_call, written
 
@@ -116,3 +119,81 @@ def test_a_fork_in_the_middle_of_a_turn_comes_to_the_same() -> None:
     for each in (played, twin):
         each.user_acts(Message("user", STOP))
     assert written(as_step(twin.settle())) == written(as_step(played.settle()))
+
+
+def waits_for_a_judge() -> Session:
+    """An episode that has ended as it should, and that only a judge can grade."""
+    domain = get_domain("mock")
+    task = domain.task("create_task_1")
+    assert task.criteria is not None
+    basis = (*task.criteria.basis, RewardBasis.NL_ASSERTION)
+    task = replace(task, id="judged", criteria=replace(task.criteria, basis=basis))
+    played = Session(domain, task, Rules(), RewardConfig(tool_call=0.1), user_seed=3)
+    played.user_acts(HELLO)
+    played.settle()
+    for move in gold_moves(task):
+        played.agent_acts(move)
+        if played.turn is Role.AGENT:
+            played.settle()
+    played.user_acts(Message("user", STOP))
+    played.settle()
+    return played
+
+
+@pytest.mark.parametrize("reward", [0.0, 1.0])
+def test_what_a_judge_decides_is_paid_once_and_in_one_fork_alone(reward: float) -> None:
+    played = waits_for_a_judge()
+    assert played.last is not None
+    before, twin = played.last, played.fork()
+    assert (before.info["official_reward"], before.info["ungraded"]) == (None, ["NL_ASSERTION"])
+    outcome = played.judged(reward)
+    assert played.last is outcome
+    told = {"official_reward", "ungraded"} | ({"reward_terms"} if reward else set())
+    assert {key for key in before.info if before.info[key] != outcome.info[key]} == told
+    ledger = outcome.info["reward_terms"]
+    assert (ledger["official"], ledger["tool_call"]) == (reward, 0.0 if reward else 0.1)
+    assert outcome.reward == sum(ledger.values())
+    assert twin.ungraded
+    assert twin.last is before
+    assert as_step(twin.judged(reward)) == as_step(outcome)
+    with pytest.raises(RuntimeError, match="nothing to judge"):
+        played.judged(reward)
+
+
+def test_nothing_is_to_be_judged_before_the_end_or_where_it_is_graded() -> None:
+    played = session()
+    with pytest.raises(RuntimeError, match="nothing to judge"):
+        played.judged(1.0)
+    played.user_acts(HELLO)
+    played.settle()
+    with pytest.raises(RuntimeError, match="nothing to judge"):
+        played.judged(1.0)
+    played.agent_acts("Yes?")
+    played.user_acts(Message("user", STOP))
+    assert played.settle().info["official_reward"] == 0.0
+    with pytest.raises(RuntimeError, match="nothing to judge"):
+        played.judged(1.0)
+
+
+def test_forks_keep_books_of_their_own() -> None:
+    domain = get_domain("mock")
+    task = domain.task("create_task_1")
+    played = Session(domain, task, Rules(), RewardConfig(tool_call=0.1), user_seed=3)
+    played.user_acts(HELLO)
+    played.settle()
+    twin = played.fork()
+    twin.agent_acts("get_users()")
+    twin.settle()
+    for each in (played, twin):
+        each.agent_acts("Bye.")
+        each.user_acts(Message("user", STOP))
+    bonuses = [each.settle().info["reward_terms"]["tool_call"] for each in (played, twin)]
+    assert bonuses == [0.0, 0.1]
+
+
+def test_the_rules_are_those_of_an_episode_by_default() -> None:
+    parameters = inspect.signature(Episode.__init__).parameters
+    options = {
+        name: item.default for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY
+    }
+    assert asdict(Rules()) == options
