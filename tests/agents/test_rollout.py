@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from agents import rollout as rollout_module
 from agents.attempts import Attempt, attempt_seed
 from agents.base import AgentView, Reply, Usage
 from agents.noop import NoopAgent
 from agents.oracle import OracleAgent
 from agents.rollout import Limits, Player, rollout
+from tau2_gym.completion.metering import charge
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, UserFault
+from tau2_gym.session import Session
 from tau2_gym.types import Message
 from tau2_gym.users.base import UserView
 from tau2_gym.users.scripted import ScriptedUser
@@ -81,7 +86,7 @@ def test_the_limits_on_calls_and_episodes_hold() -> None:
     assert agent.most == 3
     agent = Waiting(latency=0.002)
     asyncio.run(collect(Player(agent, ScriptedUser()), attempts("retail", 12), episodes=5))
-    assert agent.most <= 5
+    assert agent.most == 5
 
 
 def test_all_episodes_wait_at_the_same_time() -> None:
@@ -178,9 +183,141 @@ def test_closing_a_rollout_cancels_everything_under_way() -> None:
     assert asyncio.run(scenario()) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    "limits", [{"episodes": 0}, {"agent_calls": 0}, {"call_timeout": 0}, {"episode_timeout": -1}]
-)
-def test_limits_must_be_positive(limits: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError):
-        Limits(**limits)
+@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+def test_limits_must_be_positive(name: str) -> None:
+    assert getattr(Limits(**{name: 1}), name) == 1
+    for value in (0, -1):
+        with pytest.raises(ConfigError):
+            Limits(**{name: value})
+
+
+def test_the_default_limits() -> None:
+    assert Limits() == Limits(256, 128, 128, 600.0, 3600.0)
+
+
+@dataclass
+class Elsewhere:
+    """The scripted user, behind a server that takes its time. Counts its calls."""
+
+    latency: float = 0.0
+    most: int = 0
+    now: int = 0
+    seeds: set[int] = field(default_factory=set)
+
+    async def arespond(self, view: UserView, seed: int) -> Message:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        self.seeds.add(seed)
+        try:
+            await asyncio.sleep(self.latency)
+        finally:
+            self.now -= 1
+        charge(Usage(3, 4, 0.25, 1))
+        return ScriptedUser().respond(view, seed)
+
+
+def test_a_user_that_is_waited_for_plays_the_same_episodes() -> None:
+    todo = attempts("retail", 3)
+    direct = asyncio.run(collect(Player(OracleAgent(), ScriptedUser()), todo))
+    user = Elsewhere()
+    waited = asyncio.run(collect(Player(OracleAgent(), user), todo))
+    by_task = {record.task_id: record for record in waited}
+    for record in direct:
+        other = by_task[record.task_id]
+        assert (record.messages, record.rewards) == (other.messages, other.rewards)
+        turns = sum(message["role"] == "user" for message in other.messages)
+        assert other.user_usage == Usage(3 * turns, 4 * turns, 0.25 * turns, turns)
+        assert (other.usage, record.user_usage) == (Usage(), Usage())
+        assert other.revision == get_domain("retail").revision
+    assert len(user.seeds) == 3
+
+
+def test_the_limits_on_a_users_calls_hold() -> None:
+    user = Elsewhere(latency=0.002)
+    player = Player(OracleAgent(), user, limits=Limits(user_calls=3))
+    asyncio.run(collect(player, attempts("retail", 12), episodes=12))
+    assert user.most == 3
+    late = Player(OracleAgent(), Elsewhere(latency=0.5), limits=Limits(call_timeout=0.01))
+    (record,) = asyncio.run(collect(late, attempts("retail", 1)))
+    assert (record.fault, record.official_reward) == ("infrastructure", None)
+    assert "no answer after 0.01 s" in record.error
+
+
+@dataclass
+class Filling(Waiting):
+    """The oracle, until its context is full. Knows its tokens, and holds a connection."""
+
+    turns: int = 3
+    closed: bool = False
+
+    async def aact(self, view: AgentView, memory: Any, seed: int) -> Reply:
+        if view.turn >= self.turns:
+            return Reply(None, memory, stop="context_overflow")
+        return await super().aact(view, memory, seed)
+
+    def trajectory(self, memory: Any, ledgers: Any, /, **meta: Any) -> Any:
+        kept = {"memory": memory, "ledgers": ledgers, **meta}
+        return SimpleNamespace(to_json=lambda: json.dumps(kept))
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_what_the_end_of_a_full_context_pays_belongs_to_the_last_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    todo = attempts("airline", 9)[-1:]
+    (whole,) = asyncio.run(collect(Player(Waiting(), ScriptedUser()), todo))
+    monkeypatch.setattr(Session, "cut", lambda self: {"overlong": -0.5, "official": 0.0})
+    (cut,) = asyncio.run(collect(Player(Filling(), ScriptedUser()), todo))
+    assert whole.num_turns > 4
+    assert cut.rewards[:2] == whole.rewards[:2]
+    last = whole.rewards[2]
+    assert list(cut.rewards[2].items()) == [*last.items(), ("overlong", -0.5)]
+    assert cut.reward == pytest.approx(sum(sum(each.values()) for each in cut.rewards))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_tokens_are_kept_of_agents_that_know_them(keep: bool) -> None:
+    todo = attempts("airline", 1, trials=2)[1:]
+    for agent, known in ((Filling(), True), (Waiting(), False), (OracleAgent(), False)):
+        player = Player(agent, ScriptedUser(), keep_tokens=keep)
+        (record,) = asyncio.run(collect(player, todo))
+        assert (record.tokens is not None) == (keep and known)
+        if record.tokens is not None:
+            assert json.loads(record.tokens) == {
+                "memory": record.num_turns,
+                "ledgers": record.rewards,
+                "domain": "airline",
+                "task_id": todo[0].task_id,
+                "trial": 1,
+            }
+    # Of an agent that never said anything there are none.
+    (record,) = asyncio.run(
+        collect(Player(Filling(turns=0), ScriptedUser(), keep_tokens=keep), todo)
+    )
+    assert record.tokens is None
+
+
+def test_connections_are_let_go_of() -> None:
+    agent, user = Filling(), Filling()
+    asyncio.run(Player(agent, user).close())  # type: ignore[arg-type]
+    assert agent.closed
+    assert user.closed
+    asyncio.run(Player(OracleAgent(), ScriptedUser()).close())
+
+
+def test_episodes_are_played_on_the_source_and_the_folder_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    def get(*where: Any) -> Any:
+        asked.append(where)
+        return get_domain(where[0])
+
+    monkeypatch.setattr(rollout_module, "get_domain", get)
+    for options in ({"source": "elsewhere", "data_dir": "there"}, {}):
+        player = Player(OracleAgent(), ScriptedUser(), **options)  # type: ignore[arg-type]
+        asyncio.run(collect(player, attempts("mock", 1)))
+    assert asked == [("mock", "elsewhere", "there"), ("mock", "inspect-evals", None)]
