@@ -99,7 +99,7 @@ class RewardConfig:
         tool_call: paid at the end of an episode that earned less than 1, for each turn with a valid
             call, up to `tool_call_cap` (GRPO-TCR: 0.1 and 0.4). Failed and repeated calls are not
             valid.
-        tool_call_cap: the most that `tool_call` pays in an episode.
+        tool_call_cap: the most that `tool_call` pays in an episode, up to 1.
         malformed, ownership, tool_error, repetition: taken for each such event (see `Turn`).
         overlong: penalty on the agent's total length, or None.
         lenient_actions: count an expected action towards the partial score as tau2-bench's ACTION
@@ -108,7 +108,8 @@ class RewardConfig:
             then earns most of what there is (`docs/rewards.md`).
 
     Raises:
-        ConfigError: an amount is negative, gamma not in [0, 1], or the preset unknown.
+        ConfigError: an amount is negative, gamma not in [0, 1], tool_call_cap above 1, or the preset
+            unknown.
     """
 
     preset: Preset = "progress"
@@ -143,6 +144,11 @@ class RewardConfig:
                 raise ConfigError(
                     f"{name} must not be negative, and is {value}: penalties are given as amounts"
                 )
+        if self.tool_call_cap > 1:
+            raise ConfigError(
+                f"tool_call_cap must not exceed 1, and is {self.tool_call_cap}: failing would pay "
+                "more than solving the task"
+            )
 
     @classmethod
     def of(cls, reward: str | Mapping[str, Any] | RewardConfig) -> RewardConfig:
