@@ -1,18 +1,39 @@
-"""Ten thousand steps of random and malformed actions: nothing escapes, nothing is shared."""
+"""Steps of random, malformed, repeated and enormous actions: nothing escapes, nothing is shared, nothing
+takes long, and the memory does not grow.
+
+`FUZZ_STEPS=1000000 python -m pytest tests/envs/test_fuzz.py -s -p no:randomly --timeout 0` takes a million
+of them.
+"""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import random
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from itertools import cycle
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tau2_gym.actions import parse_action
-from tests.helpers import Restless, assert_pristine, gold_moves, make, some
+from tau2_gym.spaces import examples, sample_arguments
+from tests.helpers import Restless, assert_pristine, block, gold_moves, make, some
 
-STEPS = 2_500
+STEPS = int(os.environ.get("FUZZ_STEPS", "20000")) // 4
+"""In each of the four domains."""
+
+REPEATS = 30
+SECONDS = 1.0
+"""The most CPU time of a step."""
+
+MEGABYTES = 100
+"""The most that the memory may grow by, once a tenth of the steps were made."""
 
 WORDS = (
     "<tool_call>",
@@ -71,7 +92,18 @@ VALUES: tuple[Any, ...] = (
     object(),
     b"bytes",
     (1, 2),
+    "x" * 20_000,
+    "x" * 200_000,
+    [1] * 100_000,
+    [{"a": [1, {}]}] * 1000,
 )
+
+
+def nested(depth: int) -> Any:
+    value: Any = "L1001"
+    for level in range(depth):
+        value = [value] if level % 2 else {"a": value}
+    return value
 
 
 def garbage(chance: random.Random) -> Any:
@@ -100,11 +132,27 @@ def spoiled(action: str, chance: random.Random) -> Any:
     for call in calls:
         arguments: Any = call["arguments"]
         name = chance.choice([*arguments, "extra", "self"])
-        arguments[name] = chance.choice(VALUES)
+        deep = chance.random() < 0.1
+        arguments[name] = nested(chance.randrange(3000)) if deep else chance.choice(VALUES)
         inner = next((item for item in arguments.values() if isinstance(item, list) and item), None)
         if inner is not None and chance.random() < 0.5:
             inner[0] = chance.choice(VALUES)
     return {"role": "assistant", "content": message.content, "tool_calls": calls}
+
+
+def bursts(env: Any, chance: random.Random) -> Iterator[str]:
+    """Each of the agent's tools in turn, called `REPEATS` times with the same valid arguments."""
+    for tool in cycle(env.domain.agent_tools.values()):
+        rng = np.random.default_rng(chance.getrandbits(64))
+        arguments = sample_arguments(tool, examples(env.domain), rng)
+        yield from [block(tool.name, **arguments)] * REPEATS
+
+
+def megabytes() -> float:
+    """The most memory that this process has had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 @pytest.mark.parametrize("name", ["airline", "retail", "telecom", "mock"])
@@ -112,7 +160,7 @@ def spoiled(action: str, chance: random.Random) -> Any:
 def test_no_action_makes_step_raise_or_touches_the_shared_database(name: str) -> None:
     chance = random.Random(f"fuzz {name}")
     env = make(
-        name, Restless(), reward={"malformed": 0.1, "repetition": 0.1}, max_errors=25, max_steps=80
+        name, Restless(), reward={"malformed": 0.1, "repetition": 0.1}, max_errors=60, max_steps=200
     )
     other = make(name, Restless())
     env.action_space.seed(1)
@@ -121,13 +169,20 @@ def test_no_action_makes_step_raise_or_touches_the_shared_database(name: str) ->
     before = other.snapshot().episode.state_key
     ended, counts = True, {"malformed": 0, "errors": 0, "calls": 0}
     expected: list[str] = []
+    repeated, burst = bursts(env, chance), 0
+    slowest = warm = 0.0
     for step in range(STEPS):
+        if step == STEPS // 10:
+            warm = megabytes()
         if ended:
             task = chance.choice(tasks)
             env.reset(seed=step, options={"task_id": task.id})
             expected = gold_moves(task)[:-1]
         kind = chance.random()
-        if kind < 0.35:
+        if burst or kind < 0.01:
+            burst = (burst or REPEATS) - 1
+            action: Any = next(repeated)
+        elif kind < 0.35:
             action = garbage(chance)
         elif kind < 0.6:
             action = spoiled(chance.choice(expected or [env.action_space.sample()]), chance)
@@ -135,7 +190,10 @@ def test_no_action_makes_step_raise_or_touches_the_shared_database(name: str) ->
             action = expected.pop(0)
         else:
             action = env.action_space.sample()
+        begun = time.process_time()
         observation, reward, terminated, truncated, info = env.step(action)
+        slowest = max(slowest, time.process_time() - begun)
+        assert slowest < SECONDS, action
         assert isinstance(observation, str)
         assert math.isfinite(reward)
         assert math.isclose(sum(info["reward_terms"].values()), reward, abs_tol=1e-12)
@@ -149,6 +207,13 @@ def test_no_action_makes_step_raise_or_touches_the_shared_database(name: str) ->
             counts["malformed"] += info["malformed"]
             counts["errors"] += info["num_errors"]
             counts["calls"] += sum(len(m.get("tool_calls", ())) for m in info["messages"])
+    grown = megabytes() - warm
+    print(
+        f"\n{name}: {STEPS} steps, {counts['calls']} calls, {counts['errors']} errors, "
+        f"{counts['malformed']} unreadable; slowest {slowest:.3f} s of CPU; "
+        f"{megabytes():.0f} MB, grown by {grown:.0f}"
+    )
+    assert grown < MEGABYTES
     assert counts["malformed"] > STEPS * 0.1
     assert counts["errors"] > STEPS * 0.3
     assert counts["calls"] > counts["errors"]
