@@ -86,13 +86,11 @@ class Grader:
         # tau2-bench leaves the database aside where a task has neither list.
         self._compares_db = criteria.actions is not None or criteria.env_assertions is not None
         self._action_met = [False] * len(self._actions)
-        # Reading is a means: who reads everything there is would meet all that is expected.
-        self._deeds = [
-            action
+        self._performed = [False] * len(self._actions)
+        self._reads = tuple(
+            self._kind(action.name, action.requestor) in (ToolKind.READ, ToolKind.THINK)
             for action in self._actions
-            if self._kind(action.name, action.requestor) not in (ToolKind.READ, ToolKind.THINK)
-        ]
-        self._performed = [False] * len(self._deeds)
+        )
         self._unexpected = 0
         self._history = len(task.start.messages)
         self._unanswered: tuple[ToolCall, ...] = ()
@@ -142,7 +140,7 @@ class Grader:
         self._unanswered = tuple(rest)
         if message.error:
             return
-        for index, action in enumerate(self._deeds):
+        for index, action in enumerate(self._actions):
             expected_side = self._solo or action.requestor == message.requestor
             if not self._performed[index] and expected_side and action_performed(action, call):
                 self._performed[index] = True
@@ -168,6 +166,7 @@ class Grader:
             db_similarity=self._similarity,
             actions=tuple(self._action_met),
             performed=tuple(self._performed),
+            reads=self._reads,
             unexpected=self._unexpected,
             communicate=tuple(self._said),
             env_assertions=self._holds,

@@ -16,6 +16,7 @@ Every amount is a line of the ledger, and the reward is the ledger's sum.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar
@@ -184,6 +185,12 @@ def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
         raise ConfigError(f"{what}s {dict(options)} do not fit: {error}") from error
 
 
+READ = 0.1
+"""What an expected read counts in the action component, where a call that does something counts 1.
+Reads are means to an end, and half of what is expected in airline and retail: an agent that reads
+all it can find and does nothing would earn a third of the oracle's dense reward if they counted 1."""
+
+
 def default_weights(domain: str) -> Weights:
     """The weights that Barnes' tau2 pipeline uses for a domain."""
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
@@ -194,19 +201,21 @@ def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) ->
 
     The components are, each in [0, 1]:
 
-    - action: performed / (expected + unexpected), over the actions that do something: the overlap of
-      what was done with what was to be done. With `lenient`, matched / expected over all of them.
+    - action: performed / (expected + unexpected), where a read counts a tenth (`READ`): the overlap of
+      what was done with what was to be done. With `lenient`, matched / expected, all alike.
     - communicate, env_assertion: required strings said, and assertions that hold, of all.
     - db: `Checks.db_similarity`.
 
     The weighted mean is that of Barnes' tau2 pipeline (`env.py`), which is lenient and whose db
     component is 0 or 1.
     """
-    done, expected = sum(checks.performed), len(checks.performed)
-    if expected:
-        expected += checks.unexpected
-    if lenient:
-        done, expected = sum(checks.actions), len(checks.actions)
+    done: float = sum(checks.actions)
+    expected: float = len(checks.actions)
+    if not lenient:
+        reads = itertools.chain(checks.reads, itertools.repeat(False))
+        counts = [READ if read else 1.0 for _, read in zip(checks.performed, reads, strict=False)]
+        done = sum(itertools.compress(counts, checks.performed))
+        expected = sum(counts) + checks.unexpected if counts else 0.0
     total = score = 0.0
     for weight, met, of in (
         (weights.action, done, expected),

@@ -269,9 +269,10 @@ class Checks:
         db_similarity: overlap in [0, 1] of the changed fields with the expected changes; 1 iff `db`.
         actions: for each expected action, whether some call so far matches it as tau2-bench's ACTION
             check has it (`tau2_gym.grading.action_matches`): failed calls and the other side's do.
-        performed: for each expected action that does something (reads are left out), whether the
-            expected side has made that call, successfully and with the expected arguments
-            (`tau2_gym.grading.action_performed`). One call performs one action.
+        performed: for each expected action, whether the expected side has made that call, successfully
+            and with the expected arguments (`tau2_gym.grading.action_performed`). One call performs
+            one action.
+        reads: for each expected action, whether it only reads.
         communicate: for each required string, whether the agent has said it.
         env_assertions: for each assertion, whether it holds now.
         unexpected: successful calls of tools that write, by either side, which performed no expected action.
@@ -284,6 +285,7 @@ class Checks:
     communicate: tuple[bool, ...] = ()
     env_assertions: tuple[bool, ...] = ()
     unexpected: int = 0
+    reads: tuple[bool, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for results and `info`."""
@@ -295,4 +297,5 @@ class Checks:
             "communicate": list(self.communicate),
             "env_assertions": list(self.env_assertions),
             "unexpected": self.unexpected,
+            "reads": list(self.reads),
         }

@@ -157,12 +157,14 @@ class TestPerformed:
     MILK = ToolCall("create_task", {"user_id": "user_1", "title": "Milk"})
     BREAD = ToolCall("create_task", {"user_id": "user_1", "title": "Bread"})
 
-    def test_reads_are_means(self) -> None:
-        assert self.checks(ToolCall("get_users", {})).performed == (False, False, False)
+    def test_reads_are_told_apart(self) -> None:
+        checks = self.checks(ToolCall("get_users", {}))
+        assert checks.performed == (True, False, False, False)
+        assert checks.reads == (True, False, False, False)
 
     def test_one_call_performs_one_action(self) -> None:
-        assert self.checks(self.MILK).performed == (True, False, False)
-        assert self.checks(self.MILK, self.MILK).performed == (True, True, False)
+        assert self.checks(self.MILK).performed == (False, True, False, False)
+        assert self.checks(self.MILK, self.MILK).performed == (False, True, True, False)
         assert self.checks(self.MILK, self.MILK).unexpected == 0
         assert self.checks(self.MILK, self.MILK, self.MILK).unexpected == 1
 
@@ -172,7 +174,7 @@ class TestPerformed:
         check = ToolCall("check_notifications", {}, requestor="user")
         transfer = ToolCall("transfer_to_human_agents", {"summary": "Other"})
         checks = self.checks(nobody, dismiss, check, transfer, self.BREAD)
-        assert (checks.performed, checks.unexpected) == ((False, False, False), 1)
+        assert (checks.performed, checks.unexpected) == ((False,) * 4, 1)
 
     def test_what_was_done_before_the_start_is_not_held_against_anybody(self) -> None:
         history = (Message("assistant", "Hi"), Message("user", "Hi"))

@@ -87,6 +87,15 @@ class TestPartialScore:
             replace(only_talk, unexpected=0), Weights()
         )
 
+    def test_a_read_counts_a_tenth_of_a_deed(self) -> None:
+        weights = Weights(1, 0, 0, 0)
+        checks = replace(self.CHECKS, reads=(False, True))
+        assert partial_score(checks, weights) == pytest.approx(1 / 1.1)
+        read = replace(checks, performed=(False, True))
+        assert partial_score(read, weights) == pytest.approx(0.1 / 1.1)
+        assert partial_score(replace(read, reads=(True, True)), weights) == pytest.approx(1 / 2)
+        assert partial_score(read, weights, lenient=True) == 1.0
+
     def test_without_any_component_it_is_0(self) -> None:
         assert partial_score(Checks(True, 1.0), Weights()) == 0.0
         assert partial_score(self.CHECKS, Weights(0, 0, 0, 0)) == 0.0

@@ -99,4 +99,5 @@ def test_checks_become_plain_data() -> None:
         "communicate": [True],
         "env_assertions": [],
         "unexpected": 0,
+        "reads": [],
     }
