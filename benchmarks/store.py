@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
-from typing import Any
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any
 
 from agents.attempts import Key, Record
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, from_json, replace_file, to_json, writing
 
-RECORD = TypeAdapter(Record)
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -136,15 +136,24 @@ def _key(row: Mapping[str, Any]) -> Key:
     return (row["domain"], row["task_id"], row["trial"])
 
 
+@cache
+def _records() -> TypeAdapter[Record]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Record)
+
+
 def _problem(row: Any) -> str | None:
     """What keeps a row from being a `Record`, or None."""
+    from pydantic import ValidationError
+
     if not isinstance(row, Mapping):
         return "it is not a JSON object"
     missing = [item.name for item in fields(Record) if item.name not in row]
     if missing:
         return f"it has no {', '.join(missing)}"
     try:
-        RECORD.validate_json(to_json(row), strict=True)
+        _records().validate_json(to_json(row), strict=True)
     except ValidationError as error:
         wrong = error.errors()[0]
         place = ".".join(str(part) for part in wrong["loc"])

@@ -58,6 +58,7 @@ MEANT: dict[str, set[str]] = {
     "--show": WHOLE,
     "--context": AT_LEAST_1,
     "--startup": {"0", "1.5", HUGE},
+    "--outage": {"0", "1.5", HUGE},
     "--temperature": {"0", "1.5", HUGE},
     "--user-temperature": {"0", "1.5", HUGE},
     "--latency": {"1.5"},
