@@ -7,9 +7,10 @@
 
 from tau2_gym.envs.registration import IDS, register_all
 from tau2_gym.errors import ConfigError, DataError, Tau2GymError, UserFault
+from tau2_gym.info import Info
 
 __version__ = "0.1.0"
 
 register_all()
 
-__all__ = ["IDS", "ConfigError", "DataError", "Tau2GymError", "UserFault", "__version__"]
+__all__ = ["IDS", "ConfigError", "DataError", "Info", "Tau2GymError", "UserFault", "__version__"]

@@ -14,6 +14,7 @@ from typing import Any
 
 from tau2_gym.domains.base import Domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.frozen import frozen
 from tau2_gym.types import Message, Requestor, Role, Task, Termination, ToolCall
 from tau2_gym.users.base import STOP, STOP_TOKENS, UserView
 
@@ -207,7 +208,7 @@ class Episode:
         self._dialogue = digest.digest()
         chat = chat_message(message)
         if chat is not None:
-            self.chat.append(chat)
+            self.chat.append(frozen(chat))
         return message
 
     def _capped(self, message: Message) -> Message:

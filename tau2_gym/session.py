@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tau2_gym.actions import DONE_SCHEMA, Action, is_empty, parse_action
 from tau2_gym.domains.base import Domain
 from tau2_gym.episode import Episode
+from tau2_gym.frozen import frozen
 from tau2_gym.grading import Grader, official_reward
+from tau2_gym.info import Info
 from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
 from tau2_gym.users.base import UserView
-
-Info = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +95,7 @@ class Session:
         self._phi = 0.0
         self._official: float | None = None
         self._unpaid: _Unpaid | None = None
+        self._found: tuple[Checks, dict[str, Any]] | None = None
         self._show_tools()
 
     def _show_tools(self) -> None:
@@ -103,27 +104,27 @@ class Session:
         # A user's tool written as a function call is a call, too: one that breaks ownership.
         self._callable = tools
         shown = tools if self.rules.solo else domain.agent_tools
-        self._tools = [tool.schema for tool in shown.values()]
-        if self.rules.solo:
-            self._tools.append(DONE_SCHEMA)
+        done = [DONE_SCHEMA] if self.rules.solo else []
+        self._tools = frozen([*(tool.schema for tool in shown.values()), *done])
 
     def __getstate__(self) -> dict[str, Any]:
         # Tools and policy are the domain's, which is found again where this is unpickled.
         state = {**vars(self), "_callable": None, "_tools": None}
         if self.last is not None:
-            state["last"] = replace(self.last, info={**self.last.info, "tools": [], "policy": None})
+            state["last"] = replace(self.last, info={**self.last.info, "tools": [], "policy": ""})
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._show_tools()
         if self.last is not None:
-            self.last.info.update(tools=self._tools, policy=self._policy)
+            self.last.info["tools"], self.last.info["policy"] = self._tools, self._policy
 
     @property
-    def _policy(self) -> str | None:
+    def _policy(self) -> str:
         domain = self.episode.domain
-        return domain.policy_solo if self.rules.solo else domain.policy
+        solo = domain.policy_solo if self.rules.solo else None
+        return domain.policy if solo is None else solo
 
     def fork(self) -> Session:
         """An independent copy that goes on from here."""
@@ -241,8 +242,9 @@ class Session:
             books, before, turn = self._unpaid
             self._accountant, self._unpaid = books.fork(), None
             ledger = self._accountant.step(before, self._phi, turn, ended=True, official=reward)
-        told = {"reward_terms": ledger, "official_reward": reward, "ungraded": []}
-        self.last = replace(self.last, reward=sum(ledger.values()), info={**self.last.info, **told})
+        told = {"reward_terms": frozen(ledger), "official_reward": reward, "ungraded": frozen([])}
+        info = cast(Info, {**self.last.info, **told})
+        self.last = replace(self.last, reward=sum(ledger.values()), info=info)
         return self.last
 
     def cut(self) -> Ledger:
@@ -265,8 +267,9 @@ class Session:
 
     def _info(self, checks: Checks, ledger: Ledger, new: Sequence[Message]) -> Info:
         episode, domain, solo = self.episode, self.episode.domain, self.rules.solo
+        findings = self._findings(checks)
         return {
-            "messages": list(episode.chat),
+            "messages": frozen(list(episode.chat)),
             "tools": self._tools,
             "policy": self._policy,
             "ticket": episode.task.ticket if solo else None,
@@ -274,30 +277,41 @@ class Session:
             "task_id": episode.task.id,
             "revision": domain.revision,
             "source": domain.source,
-            "reward_terms": ledger,
-            "checks": checks.to_dict(),
+            "reward_terms": frozen(ledger),
+            "checks": findings["checks"],
             "partial_score": self._phi,
             "official_reward": self._official,
-            "ungraded": [RewardBasis.NL_ASSERTION.value] if self.ungraded else [],
+            "ungraded": frozen([RewardBasis.NL_ASSERTION.value] if self.ungraded else []),
             "termination": None if episode.termination is None else episode.termination.value,
             "steps": episode.steps,
             "num_turns": self.turns,
             "num_errors": episode.num_errors,
             "malformed": episode.malformed,
             "ownership_violations": episode.ownership_violations,
-            "attribution": [
-                {"name": call.name, "arguments": call.arguments}
-                for message in new
-                if message.role == "user"
-                for call in message.tool_calls
-            ],
+            "attribution": frozen(
+                [
+                    {"name": call.name, "arguments": call.arguments}
+                    for message in new
+                    if message.role == "user"
+                    for call in message.tool_calls
+                ]
+            ),
             "state_key": episode.state_key,
-            "privileged": {
-                "task": episode.task,
-                "trajectory": tuple(episode.messages),
-                **self._grader.privileged(),
-            },
+            "privileged": frozen(
+                {
+                    "task": episode.task,
+                    "trajectory": tuple(episode.messages),
+                    **findings["privileged"],
+                }
+            ),
         }
+
+    def _findings(self, checks: Checks) -> dict[str, Any]:
+        """What the checks look like in `info`: as the last time, if they have not changed since."""
+        if self._found is None or self._found[0] != checks:
+            shown = {"checks": checks.to_dict(), "privileged": self._grader.privileged()}
+            self._found = (checks, frozen(shown))
+        return self._found[1]
 
 
 def _arrived(messages: Sequence[Message]) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.world import Difference, Sides, World
 from tau2_gym.errors import ConfigError, DataError, one_of
+from tau2_gym.frozen import frozen
 from tau2_gym.types import Task, ToolKind, ToolSpec
 
 SOURCES = {
@@ -61,8 +63,8 @@ class Domain:
         self.policy_solo = policy_solo
         self.sides = sides
         self.tasks = tasks
-        self.agent_tools: Mapping[str, ToolSpec] = sides.agent.tools
-        self.user_tools: Mapping[str, ToolSpec] = {} if sides.user is None else sides.user.tools
+        self.agent_tools = _shared(sides.agent.tools)
+        self.user_tools = {} if sides.user is None else _shared(sides.user.tools)
         self.splits = {name: _ordered(tasks, name, ids) for name, ids in splits.items()}
         self.splits["full"] = tuple(tasks)
         self.user_guidelines = user_guidelines
@@ -148,6 +150,11 @@ class Domain:
                     if error:
                         raise DataError(f"message history of task {task.id!r}: {content}")
         return world
+
+
+def _shared(tools: Mapping[str, ToolSpec]) -> dict[str, ToolSpec]:
+    """The tools with their schemas frozen: every episode of the process shows these very ones."""
+    return {name: replace(tool, schema=frozen(tool.schema)) for name, tool in tools.items()}
 
 
 def _ordered(tasks: Mapping[str, Task], split: str, ids: list[str]) -> tuple[str, ...]:

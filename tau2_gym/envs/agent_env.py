@@ -12,6 +12,7 @@ from tau2_gym.actions import Action
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.episode import check_limits
 from tau2_gym.errors import ConfigError, one_of
+from tau2_gym.info import shown
 from tau2_gym.render import to_text
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Outcome, Rules, Session
@@ -192,7 +193,7 @@ class Tau2Env(gym.Env[str, Any]):
         self._session = Session(self.domain, task, self.rules, self.reward_config, user_seed)
         self._shown = 0
         outcome = self._play_on(self._session)
-        return outcome.observation, dict(outcome.info)
+        return outcome.observation, shown(outcome.info)
 
     def step(self, action: Action) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Take the agent's action and let the user and the world answer.
@@ -214,7 +215,7 @@ class Tau2Env(gym.Env[str, Any]):
             outcome.reward,
             outcome.terminated,
             outcome.truncated,
-            dict(outcome.info),
+            shown(outcome.info),
         )
 
     def _play_on(self, session: Session) -> Outcome:
@@ -269,7 +270,7 @@ class Tau2Env(gym.Env[str, Any]):
         self._session = snapshot.fork()
         self._shown = 0
         assert snapshot.last is not None
-        return snapshot.last.observation, dict(snapshot.last.info)
+        return snapshot.last.observation, shown(snapshot.last.info)
 
     def _under_way(self) -> Session:
         if self._session is None:
