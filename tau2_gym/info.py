@@ -20,6 +20,7 @@ class ChecksInfo(TypedDict):
     communicate: list[bool]
     env_assertions: list[bool]
     unexpected: int
+    reads: list[bool]
 
 
 class UserCall(TypedDict):
