@@ -24,9 +24,10 @@ from agents.token_agent import (
     transformers_agent,
 )
 from agents.trajectory import Trajectory
+from tau2_gym.completion import call_seed
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import INVALID_CALL
-from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.errors import ConfigError, DataError, InfrastructureError
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules, Session
 from tau2_gym.types import Role, Task
@@ -373,6 +374,45 @@ def test_usage_and_requests() -> None:
     ((prompt, made),) = next(iter(spy.calls.values()))
     assert (usage.prompt_tokens, usage.completion_tokens) == (len(prompt), len(made.ids))
     assert (usage.calls, usage.cost) == (1, 0.0)
+
+
+def test_every_turn_is_asked_for_with_a_seed_and_a_name_of_its_own() -> None:
+    asked = []
+
+    class Asked(Scripted):
+        async def generate(self, *args: Any, **kwargs: Any) -> Generation:
+            asked.append(args)
+            return await super().generate(*args, **kwargs)
+
+    player = agent(Asked(THOUGHTS), seed=5, temperature=0.5, max_new_tokens=40)
+    ((task, seed),) = jobs(1, "retail")
+    (episode,) = together(player, [(task, seed)], turns=3)
+    assert len(asked) == 3
+    for turn, (ids, params, rid, stop_ids) in enumerate(asked):
+        turn_seed = call_seed(call_seed(5, seed), turn)
+        assert params == SamplingParams(temperature=0.5, max_new_tokens=40, seed=turn_seed)
+        assert rid == f"{episode.memory.episode}/{turn}"
+        assert (ids[0], tuple(stop_ids)) == (START, (END,))
+    assert len({params.seed for _, params, *_ in asked}) == 3
+
+
+def test_tokens_that_the_tokenizer_does_not_have_are_the_servers_fault() -> None:
+    size = ChatCodec(tiny_tokenizer("hybrid")).vocabulary
+
+    class Odd(Scripted):
+        last: int = 0
+
+        async def generate(self, *args: Any, **kwargs: Any) -> Generation:
+            return Generation((1, self.last, 2), (0.0,) * 3, "stop", (("v", 3),))
+
+    for last, sound in ((size - 1, True), (size, False), (size + 1, False)):
+        backend = Odd([])
+        backend.last = last
+        if sound:
+            together(agent(backend), jobs(1, "retail"), turns=1)
+        else:
+            with pytest.raises(InfrastructureError, match=f"gave token {last}; the tokenizer ends"):
+                together(agent(backend), jobs(1, "retail"), turns=1)
 
 
 def test_solo_mode() -> None:
