@@ -29,7 +29,11 @@ CPU = Hardware(
 """One GPU, which is the CPU, and another one for the engine."""
 
 TIMEOUT = 600
-"""Seconds for one command: the first one on a machine compiles operators of DeepSpeed."""
+"""Seconds for one command: the first one on a machine compiles operators of DeepSpeed. If it is killed
+while it does, torch's lock stays behind, and all that come after wait for ever."""
+
+PATIENCE = pytest.mark.timeout(2 * TIMEOUT + 60)
+"""For tests whose first one waits for two commands."""
 
 
 @pytest.fixture(scope="session")
@@ -72,4 +76,4 @@ def changed(before: str, after: str) -> float:
     return max(float((one[name].float() - other[name].float()).abs().max()) for name in one)
 
 
-__all__ = ["CPU", "changed", "run_on_cpu", "tiny"]
+__all__ = ["CPU", "PATIENCE", "changed", "run_on_cpu", "tiny"]

@@ -13,7 +13,7 @@ import pytest
 
 from tau2_gym.domains.base import get_domain
 from tests.tiny_model import torch
-from tests.trainers.cpu import CPU, changed, run_on_cpu, tiny
+from tests.trainers.cpu import CPU, PATIENCE, changed, run_on_cpu, tiny
 from trainers.cluster.arguments import grpo_arguments
 from trainers.config import GRPOConfig
 from trainers.credit import group_advantages
@@ -33,6 +33,8 @@ GROUPS, SIZE, STEPS = 2, 4, 4
 AGENT = Path(__file__).parents[2] / "trainers" / "agent_func.py"
 
 __all__ = ["tiny"]
+
+pytestmark = PATIENCE
 
 
 def recipe(model: str, output: Path, steps: int) -> GRPOConfig:

@@ -13,7 +13,7 @@ from agents.attempts import Attempt
 from benchmarks.run import Setup, make_player
 from tau2_gym.domains.base import get_domain
 from tests.tiny_model import tiny_tokenizer
-from tests.trainers.cpu import CPU, changed, run_on_cpu, tiny
+from tests.trainers.cpu import CPU, PATIENCE, changed, run_on_cpu, tiny
 from trainers.cluster.arguments import sft_arguments
 from trainers.config import SFTConfig
 from trainers.dataset import DATA, read_rows, write_rows
@@ -24,6 +24,8 @@ from trainers.standins import standins
 ROWS, BATCH = 16, 4
 
 __all__ = ["tiny"]
+
+pytestmark = PATIENCE
 
 
 @pytest.fixture(scope="module")
