@@ -59,8 +59,17 @@ CORE = (
 
 ELSEWHERE = {
     "tau2_gym/completion": ["tests/test_completion.py", "tests/users/test_llm.py"],
+    "tau2_gym/completion/bodies.py": ["tests/test_hostile_servers.py"],
+    "tau2_gym/completion/clocks.py": ["tests/test_outage.py"],
+    "tau2_gym/completion/httpx_limits.py": ["tests/test_hostile_servers.py"],
+    "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
+    "tau2_gym/completion/servers.py": ["tests/test_outage.py"],
+    "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
     "agents/backends/base.py": ["tests/agents/test_token_agent.py"],
-    "agents/backends/wire.py": ["tests/agents/backends/test_sglang.py"],
+    "agents/backends/wire.py": [
+        "tests/agents/backends/test_sglang.py",
+        "tests/test_hostile_servers.py",
+    ],
     "benchmarks/run.py": ["tests/benchmarks/test_passk.py", "tests/benchmarks/test_model_runs.py"],
 }
 """Where a module is tested if not, or not only, in a file of its own name."""

@@ -13,6 +13,8 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextvars import ContextVar
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,7 @@ from tau2_gym.completion import (
 )
 from tau2_gym.completion import http as http_module
 from tau2_gym.completion import model as model_module
+from tau2_gym.completion.faults import wished_pause
 from tau2_gym.completion.redaction import redact, shown_url
 from tau2_gym.completion.wire import NotACompletion, read_completion
 from tau2_gym.errors import ConfigError, InfrastructureError
@@ -219,6 +222,27 @@ def test_a_service_that_asks_to_be_left_alone_is(server: ChatServer, litellm: bo
     begun = time.monotonic()
     ask(model(server, litellm))
     assert time.monotonic() - begun >= 1
+
+
+def test_what_retry_after_may_ask_for() -> None:
+    for header, seconds in {
+        None: 0, "": 0, "3": 3, "0.5": 0.5, "-1": 0, "86400": 60, "inf": 60, "-inf": 0, "nan": 0,
+        "9" * 5000: 60, "soon": 0, "Mon, 01 Jan 1990 00:00:00 GMT": 0,
+        "Fri, 31 Dec 9999 23:59:59 GMT": 60, "Fri, 99 Dec 9999 23:59:59 GMT": 0,
+    }.items():  # fmt: skip
+        assert wished_pause(header) == seconds, header
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=20), usegmt=True)
+    assert 15 < wished_pause(soon) <= 20
+
+
+@both_ways
+def test_no_wish_is_longer_than_a_call(server: ChatServer, litellm: bool) -> None:
+    tiny = model(server, litellm, timeout=1.0)
+    ask(tiny)
+    server.brain = in_turn(Status(429, headers={"Retry-After": "86400"}), "Hello.")
+    begun = time.monotonic()
+    ask(tiny)
+    assert 1 <= time.monotonic() - begun < 10
 
 
 @both_ways

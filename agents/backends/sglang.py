@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import PurePath
@@ -124,6 +125,8 @@ class SGLangBackend:
         with stopped_clocks():  # Of all that wait while one asks.
             async with self._checking:
                 if self._ready is None:
+                    if self.model is not None and (window := sliding_window(self.model)):
+                        warnings.warn(windowed(self.model, window), stacklevel=2)
                     found = [await self._started(url) for url in self.urls]
                     self._ready = self.context_length or min(found)
         return self._ready
@@ -382,6 +385,35 @@ def _cause(error: BaseException) -> str:
     """Why a connection failed, without the address, which is said anyway."""
     reason = getattr(getattr(error, "os_error", None), "strerror", None)
     return redact(reason or str(error) or type(error).__name__)
+
+
+def sliding_window(model: str) -> int | None:
+    """Over how many tokens some layers of a model attend; None if all attend to everything, or if
+    the model's configuration is not at hand.
+
+    Args:
+        model: a folder, or a name on the Hugging Face hub.
+    """
+    try:
+        from transformers import AutoConfig
+
+        config = AutoConfig.from_pretrained(model)
+    except (ImportError, OSError, ValueError, KeyError):
+        return None
+    text = config.get_text_config()
+    window = getattr(text, "sliding_window", None)
+    used = getattr(text, "use_sliding_window", True)
+    layers = getattr(text, "layer_types", None) or ["sliding_attention"]
+    return window if window and used and "sliding_attention" in layers else None
+
+
+def windowed(model: str, window: int) -> str:
+    """What is known of SGLang and such a model."""
+    return (
+        f"{model} has layers that attend to the last {window} tokens only. With such models the "
+        "log-probabilities of SGLang 0.5.23 were 11 to 15 nats off: compare some with one pass of "
+        "the model before training on them"
+    )
 
 
 def _same(wanted: str, served: object) -> bool:

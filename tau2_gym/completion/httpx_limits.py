@@ -83,9 +83,9 @@ def _check(request: httpx.Request, status: int, body: bytes) -> None:
         if len(body) > MOST_OF_ERRORS:
             raise Unreadable(f"an error of {len(body)} bytes (status {status})")
         return
-    answer = read_json(body)
-    if request.url.path.endswith("/chat/completions"):
-        try:
+    try:
+        answer = read_json(body)
+        if request.url.path.endswith("/chat/completions"):
             read_completion(answer)
-        except NotACompletion as error:
-            raise Unreadable(f"something that is no chat completion: {error}") from None
+    except (Unreadable, NotACompletion) as error:
+        raise Unreadable(f"something that is no chat completion: {error}") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cache
@@ -13,12 +14,13 @@ from typing import Any
 import pytest
 
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
-from agents.backends.sglang import SGLangBackend
+from agents.backends.sglang import SGLangBackend, sliding_window
 from agents.backends.transformers import TransformersBackend
 from agents.sampling import SamplingParams
+from tau2_gym.completion import servers as servers_module
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.generate_server import FIELDS, Faults, GenerateServer, web
-from tests.tiny_model import plain_model, rescored, tiny_tokenizer
+from tests.tiny_model import plain_model, rescored, tiny_tokenizer, transformers
 
 RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "reference" / "sglang_responses"
 """Requests to SGLang 0.5.23 and its answers, which lie beside the repository where they are at hand."""
@@ -311,6 +313,73 @@ def test_older_servers_and_routers_know_another_path() -> None:
 
 def test_another_model() -> None:
     assert refusal(server(), model="Qwen/Qwen3-4B").endswith("serves tiny/qwen3, not Qwen/Qwen3-4B")
+
+
+@pytest.mark.parametrize(
+    ("options", "window"),
+    [
+        ({}, None),
+        ({"use_sliding_window": False, "sliding_window": 64}, None),
+        ({"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 9}, None),
+        ({"use_sliding_window": True, "sliding_window": 64, "max_window_layers": 1}, 64),
+    ],
+)
+def test_a_sliding_window_is_warned_of_once(
+    tmp_path: Path, options: dict[str, Any], window: int | None
+) -> None:
+    transformers.Qwen3Config(num_hidden_layers=2, **options).save_pretrained(tmp_path)
+    assert sliding_window(str(tmp_path)) == window
+
+    async def twice(backend: SGLangBackend) -> list[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            await backend.ready()
+            await backend.ready()
+        return [str(warning.message) for warning in caught]
+
+    said = asked(server(name=str(tmp_path)), twice, model=str(tmp_path))
+    assert [sentence.startswith(f"{tmp_path} has layers") for sentence in said] == [True] * bool(
+        window
+    )
+
+
+def test_a_model_whose_configuration_is_not_at_hand_is_not_warned_of(tmp_path: Path) -> None:
+    assert sliding_window(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("send", [True, False])
+def test_seeds_are_sent_unless_they_are_not_to_be(send: bool) -> None:
+    made = server()
+    asked(made, one, send_seed=send)
+    assert ("sampling_seed" in made.requests[0]["sampling_params"]) is send
+
+
+@pytest.mark.parametrize(
+    "wish", ["2", "86400", "-5", "nan", "inf", "1e400", "tomorrow", "", "2, 2"]
+)
+def test_a_server_is_left_alone_for_as_long_as_it_asks_within_reason(
+    monkeypatch: pytest.MonkeyPatch, wish: str
+) -> None:
+    """Pauses are taken note of instead of being waited for."""
+    pauses: list[float] = []
+
+    async def answer(request: Any) -> Any:
+        return web.json_response({"error": "slow"}, status=429, headers={"Retry-After": wish})
+
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    made = server()
+    made.generate = answer  # type: ignore[method-assign]
+    monkeypatch.setattr(servers_module.asyncio, "sleep", noted)
+    with pytest.raises(InfrastructureError, match="HTTP 429"):
+        asked(made, one, attempts=2, timeout=30)
+    assert max(pauses) == {"2": 2, "86400": 30, "inf": 30, "1e400": 30}.get(
+        wish, pytest.approx(0, abs=0.01)
+    )
 
 
 def test_another_key() -> None:
