@@ -187,8 +187,8 @@ def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
 
 READ = 0.1
 """What an expected read counts in the action component, where a call that does something counts 1.
-Reads are means to an end, and half of what is expected in airline and retail: an agent that reads
-all it can find and does nothing would earn a third of the oracle's dense reward if they counted 1."""
+Reads are means to an end, and more than half of what is expected in airline and retail: an agent
+that read all it could find and did nothing would earn a third of the oracle's dense reward."""
 
 
 def default_weights(domain: str) -> Weights:
@@ -202,7 +202,8 @@ def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) ->
     The components are, each in [0, 1]:
 
     - action: performed / (expected + unexpected), where a read counts a tenth (`READ`): the overlap of
-      what was done with what was to be done. With `lenient`, matched / expected, all alike.
+      what was done with what was to be done. A task that expects nothing but reads has no such
+      component. With `lenient`, matched / expected, all alike, in every task.
     - communicate, env_assertion: required strings said, and assertions that hold, of all.
     - db: `Checks.db_similarity`.
 
@@ -215,7 +216,7 @@ def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) ->
         reads = itertools.chain(checks.reads, itertools.repeat(False))
         counts = [READ if read else 1.0 for _, read in zip(checks.performed, reads, strict=False)]
         done = sum(itertools.compress(counts, checks.performed))
-        expected = sum(counts) + checks.unexpected if counts else 0.0
+        expected = sum(counts) + checks.unexpected if 1.0 in counts else 0.0
     total = score = 0.0
     for weight, met, of in (
         (weights.action, done, expected),

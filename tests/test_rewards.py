@@ -93,7 +93,11 @@ class TestPartialScore:
         assert partial_score(checks, weights) == pytest.approx(1 / 1.1)
         read = replace(checks, performed=(False, True))
         assert partial_score(read, weights) == pytest.approx(0.1 / 1.1)
-        assert partial_score(replace(read, reads=(True, True)), weights) == pytest.approx(1 / 2)
+        only_reads = replace(read, reads=(True, True))
+        assert partial_score(only_reads, weights) == 0.0
+        assert partial_score(only_reads, Weights()) == partial_score(
+            replace(only_reads, performed=(), reads=()), Weights()
+        )
         assert partial_score(read, weights, lenient=True) == 1.0
 
     def test_without_any_component_it_is_0(self) -> None:
