@@ -1,8 +1,7 @@
 """Steps of random, malformed, repeated and enormous actions: nothing escapes, nothing is shared, nothing
 takes long, and the memory does not grow.
 
-`FUZZ_STEPS=1000000 python -m pytest tests/envs/test_fuzz.py -s -p no:randomly --timeout 0` takes a million
-of them.
+CONTRIBUTING tells how to take a million of them.
 """
 
 from __future__ import annotations

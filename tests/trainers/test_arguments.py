@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tau2_gym.errors import ConfigError
+from tau2_gym.rewards import RewardConfig
 from trainers.cluster.arguments import grpo_arguments, sft_arguments
 from trainers.config import GRPOConfig, SFTConfig, load_config
 from trainers.standins import standins
@@ -64,6 +65,12 @@ def test_there_are_recipes() -> None:
     assert {path.stem for path in GRPO} == {"tau2_grpo", "grpo_tcr"}
     assert {path.stem for path in SFT} == {"tau2_sft"}
     assert {path.stem for path in HARDWARE} == {"1gpu", "8gpu", "2x8gpu", "async_8gpu"}
+
+
+@pytest.mark.parametrize("recipe", GRPO, ids=lambda path: path.stem)
+def test_only_parity_with_its_source_makes_a_recipe_lenient(recipe: Path) -> None:
+    reward = RewardConfig.of(load_config(GRPOConfig, [recipe], {}).environment.reward)
+    assert reward.lenient_actions is (recipe.stem == "tau2_grpo")
 
 
 @pytest.mark.parametrize("hardware", [None, *HARDWARE], ids=lambda p: p.stem if p else "own")
