@@ -27,6 +27,7 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.FloorDiv: ast.Mult,
     ast.Mod: ast.Mult,
 }
+COMMUTATIVE = ("min", "max", "math.isclose")
 NO_BEHAVIOUR = ("bound", "encoding", "maxsize", "strict")
 """Keywords that only check something, one that ruff insists on, and the sizes of caches."""
 
@@ -129,7 +130,8 @@ def _calls(node: ast.Call) -> Iterator[Fault]:
             yield f"{keyword.arg}= dropped", node, ast.Call(node.func, node.args, kept)
     match node.args:
         case [first, second, *rest] if ast.dump(first) != ast.dump(second):
-            if not isinstance(first, ast.Starred) and not isinstance(second, ast.Starred):
+            starred = isinstance(first, ast.Starred) or isinstance(second, ast.Starred)
+            if not starred and ast.unparse(node.func) not in COMMUTATIVE:
                 swapped = ast.Call(node.func, [second, first, *rest], node.keywords)
                 yield "arguments swapped", node, swapped
 

@@ -65,7 +65,6 @@ ELSEWHERE = {
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
     "tau2_gym/completion/servers.py": ["tests/test_outage.py"],
     "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
-    "agents/backends/base.py": ["tests/agents/test_token_agent.py"],
     "agents/backends/wire.py": [
         "tests/agents/backends/test_sglang.py",
         "tests/test_hostile_servers.py",

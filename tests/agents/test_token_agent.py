@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from agents import token_agent as token_agent_module
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
 from agents.backends.sglang import SGLangBackend
 from agents.backends.transformers import TransformersBackend
@@ -489,3 +491,39 @@ def test_agents_by_name(tmp_path: Path) -> None:
     assert there.prompt(view) == make_prompt("compact")(view)
     with pytest.raises(ConfigError, match="unknown prompt 'long'"):
         sglang_agent(model, ["http://127.0.0.1:1"], prompt="long")
+
+
+@pytest.mark.parametrize("prompt", ["official", "compact", "bare"])
+@pytest.mark.parametrize("thinking", [None, True, False])
+def test_agents_by_name_have_the_prompt_the_tools_and_the_thinking_that_are_named(
+    tmp_path: Path, prompt: str, thinking: bool | None
+) -> None:
+    model = checkpoint(tmp_path)
+    options: dict[str, Any] = {"prompt": prompt, "thinking": thinking}
+    agents = [
+        sglang_agent(model, ["http://127.0.0.1:1"], **options),
+        transformers_agent(model, device="cpu", **options),
+    ]
+    expected = ChatCodec(tiny_tokenizer("hybrid"), thinking=thinking, tools=prompt != "bare")
+    domain = get_domain("mock")
+    tools = [tool.schema for tool in domain.agent_tools.values()]
+    view = AgentView("mock", domain.policy, tools, [])
+    chat = [{"role": "user", "content": "Hello."}]
+    for one in agents:
+        assert one.codec.start(chat, tools) == expected.start(chat, tools)
+        assert one.prompt(view) == make_prompt(prompt)(view)
+        assert one.sampling == SamplingParams()
+
+
+def test_agents_by_name_take_the_instruction_of_their_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, asked = checkpoint(tmp_path), []
+    monkeypatch.setattr(
+        token_agent_module, "make_prompt", lambda *named: asked.append(named) or (lambda view: "")
+    )
+    for make in (partial(sglang_agent, model, ["http://127.0.0.1:1"]),
+                 partial(transformers_agent, model, device="cpu")):  # fmt: skip
+        make(prompt="compact", source="tau2")
+        make()
+    assert asked == [("compact", "tau2"), ("official", "inspect-evals")] * 2
