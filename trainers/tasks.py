@@ -39,13 +39,12 @@ DEV_SHARE = 1 / 5
 def training_tasks(
     tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
 ) -> list[Pair]:
-    """The tasks that a recipe names, in the order of the task files, those of the pool last.
+    """The tasks that a recipe names, in the order of the task files, those of the pool last. Those of a
+    split or pool whose reward takes a judge are left out (see `judge_note`).
 
     Args:
         tasks: the recipe's section.
         source, data_dir: where the domains come from (see `get_domain`).
-
-    Tasks whose reward takes a judge are left out (see `judge_note`).
 
     Raises:
         ConfigError: unknown domain, split or task; a split or a task that is kept for tests; a named
@@ -54,12 +53,6 @@ def training_tasks(
     domains = [get_domain(name, source, data_dir) for name in tasks.domains]
     if tasks.only:
         pairs = _named(domains, tasks.only)
-        for name, task in pairs:
-            if takes_judge(domains[0], task):
-                raise ConfigError(
-                    f"task {task!r} of {name} cannot be trained on: its reward takes a judge, and "
-                    "training has none"
-                )
     else:
         pairs = [pair for domain in domains for pair in _split(domain, tasks.split)]
         if tasks.pool:
@@ -68,7 +61,7 @@ def training_tasks(
                 names = ", ".join(tasks.domains)
                 raise ConfigError(f"pool: no task of {names} lies outside base; telecom has such")
             pairs = list(dict.fromkeys(pairs + pool))
-        pairs = [pair for pair in pairs if not takes_judge(_of(domains, pair), pair[1])]
+        pairs = _gradable(domains, pairs)
     kept = _held_out(pairs, source, data_dir)
     if kept:
         raise ConfigError(_sentence(kept))
@@ -151,10 +144,11 @@ def evaluation_tasks(
     source: str = "inspect-evals",
     data_dir: str | None = None,
 ) -> list[Pair]:
-    """The tasks that a recipe evaluates on, none if it evaluates nothing.
+    """The tasks that a recipe evaluates on, none if it evaluates nothing. Those of a split whose reward
+    takes a judge are left out.
 
     Raises:
-        ConfigError: unknown domain, split or task.
+        ConfigError: unknown domain, split or task; a named task that takes a judge.
     """
     loaded = [get_domain(name, source, data_dir) for name in domains]
     if evaluation.only:
@@ -167,7 +161,7 @@ def evaluation_tasks(
         for domain in loaded
         for task in (dev_tasks(domain) if split == DEV else domain.task_ids(split))
     ]
-    return [pair for pair in pairs if not takes_judge(_of(loaded, pair), pair[1])]
+    return _gradable(loaded, pairs)
 
 
 def takes_judge(domain: Domain, task_id: str) -> bool:
@@ -197,8 +191,10 @@ def judge_note(
     return f"Left out: {' and '.join(parts)}, whose reward takes a judge; training has none."
 
 
-def _of(domains: Sequence[Domain], pair: Pair) -> Domain:
-    return next(domain for domain in domains if domain.name == pair[0])
+def _gradable(domains: Sequence[Domain], pairs: Iterable[Pair]) -> list[Pair]:
+    """Those that take no judge."""
+    known = {domain.name: domain for domain in domains}
+    return [(name, task) for name, task in pairs if not takes_judge(known[name], task)]
 
 
 def refuse_test_tasks(
@@ -255,7 +251,15 @@ def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[Pair]:
     if len(domains) != 1:
         names = ", ".join(domain.name for domain in domains)
         raise ConfigError(f"task ids belong to one domain, and {names} are given")
-    return [(domains[0].name, domains[0].task(task).id) for task in dict.fromkeys(ids)]
+    (domain,) = domains
+    pairs = [(domain.name, domain.task(task).id) for task in dict.fromkeys(ids)]
+    for name, task in pairs:
+        if takes_judge(domain, task):
+            raise ConfigError(
+                f"task {task!r} of {name} cannot be trained or evaluated on while training: its "
+                "reward takes a judge, and there is none"
+            )
+    return pairs
 
 
 def _held_out(pairs: Iterable[Pair], source: str, data_dir: str | None) -> list[Pair]:

@@ -234,9 +234,9 @@ def test_tasks_that_nobody_can_grade_are_left_out(tmp_path: Path) -> None:
     assert note == (
         "Left out: 7 of 30 tasks of airline, whose reward takes a judge; training has none."
     )
-    with pytest.raises(
-        ConfigError, match=f"'{read[0]}' of airline cannot be trained on: its reward"
-    ):
+    with pytest.raises(ConfigError, match=f"'{read[0]}' of airline cannot be trained or"):
         run_tasks(config(**where, **{"tasks.only": [read[0]]}))
+    with pytest.raises(ConfigError, match="its reward takes a judge, and there is none"):
+        run_tasks(config(**where, **{"evaluation.only": [read[0]]}))
     assert run_tasks(config(**where, **{"tasks.only": [unread]}))[0] == [("airline", unread)]
     assert judge_note(Tasks()) is None
