@@ -249,6 +249,9 @@ class Tidying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tokenizer, name)
 
+    def __len__(self) -> int:
+        return len(self.tokenizer)
+
     def decode(
         self,
         ids: Sequence[int],
