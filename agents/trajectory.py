@@ -12,20 +12,17 @@ disk and what is read from it holds: the loss mask is 1 on sampled tokens and on
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from typing import Any
 
+from tau2_gym.completion.wire import is_logprob
 from tau2_gym.errors import DataError
 
 Versions = tuple[tuple[str, int], ...]
 """Which weights sampled a turn: names of their versions, with the number of tokens, in order."""
-
-ROUNDING = 1e-3
-"""How far above 0 a log-probability may lie for the arithmetic of a server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,7 @@ class Segment:
         if len(self.logprobs) != len(self.ids):
             raise DataError(f"{len(self.ids)} tokens have {len(self.logprobs)} log-probabilities")
         for drawn, logprob in zip(sampled, self.logprobs, strict=True):
-            if not (math.isfinite(logprob) and logprob <= ROUNDING if drawn else logprob == 0):
+            if not (is_logprob(logprob) if drawn else logprob == 0):
                 raise DataError(f"{logprob} is no log-probability of a token with mask {drawn}")
 
 

@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.backends.base import Generation
 from agents.trajectory import Segment, Span, Trajectory, read_trajectories, write_trajectories
-from tau2_gym.errors import DataError
+from tau2_gym.completion.wire import ROUNDING
+from tau2_gym.errors import DataError, InfrastructureError
 
 FIRST = Span(0, 2, 4, "stop", (("a", 2),), {"progress": 0.1, "official": 0.0})
 SECOND = Span(1, 5, 6, "length", (("b", 1),), {"official": 1.0})
@@ -76,14 +78,26 @@ def test_a_turn_has_earned_nothing_unless_told() -> None:
 
 
 def test_edges_of_what_holds_together() -> None:
-    bare = Segment((1,), (1,), (1e-3,), (Span(0, 0, 1, "stop", (("a", 1),)),))
-    assert bare.logprobs == (1e-3,)
-    for logprob in (1.1e-3, 1e-2):
-        with pytest.raises(DataError, match="no log-probability of a token with mask 1"):
-            replace(bare, logprobs=(logprob,))
     touching = replace(SEGMENT, mask=(0, 0, 1, 1, 1, 1), logprobs=(0.0, 0.0, *[-1.0] * 4),
                        spans=(FIRST, replace(SECOND, start=4, versions=(("b", 2),))))  # fmt: skip
     assert [span.start for span in touching.spans] == [2, 4]
+
+
+@pytest.mark.parametrize("logprob", [0.0, -0.5, ROUNDING, ROUNDING / 2, -1e8])
+def test_what_a_backend_may_give_a_trajectory_takes(logprob: float) -> None:
+    versions = (("a", 1),)
+    given = Generation((1,), (logprob,), "stop", versions)
+    span = Span(0, 0, 1, given.finish_reason, given.versions)
+    segment = Segment(given.ids, (1,), given.logprobs, (span,))
+    assert Trajectory.from_json(Trajectory((segment,)).to_json()).segments == (segment,)
+
+
+@pytest.mark.parametrize("logprob", [1.1 * ROUNDING, 1.0, -1e10])
+def test_what_no_backend_may_give_a_trajectory_refuses(logprob: float) -> None:
+    with pytest.raises(InfrastructureError):
+        Generation((1,), (logprob,), "stop", (("a", 1),))
+    with pytest.raises(DataError, match="no log-probability of a token with mask 1"):
+        Segment((1,), (1,), (logprob,), (Span(0, 0, 1, "stop", (("a", 1),)),))
 
 
 def test_files_of_lines(tmp_path: Path) -> None:
