@@ -13,52 +13,12 @@ from gymnasium import Space
 from tau2_gym.actions import format_action, is_malformed, parse_action
 from tau2_gym.domains.base import Domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.text_space import TEXTS, TextSpace, no_mask
 from tau2_gym.types import Message, ToolCall, ToolSpec
 
-TEXTS = (
-    "How can I help you with that?",
-    "Could you please give me your name and phone number?",
-    "Could you tell me your user id?",
-    "Let me look into that for you.",
-    "Please check the status bar of your phone.",
-    "Please turn airplane mode off.",
-    "Please restart your phone.",
-    "Would you like me to go ahead?",
-    "That has been taken care of.",
-    "Is there anything else I can help you with?",
-)
-"""What sampled agents say."""
+__all__ = ["TEXTS", "ActionSpace", "TextSpace", "branch", "examples", "sample_arguments"]
 
 EXAMPLES_PER_FIELD = 64
-
-
-class TextSpace(Space[str]):
-    """All strings. Samples are things people say to a customer service."""
-
-    def __init__(self, seed: int | np.random.Generator | None = None) -> None:
-        super().__init__(None, None, seed)
-
-    def sample(self, mask: None = None, probability: None = None) -> str:
-        """A sentence."""
-        _no_mask(mask, probability)
-        return str(self.np_random.choice(np.array(TEXTS)))
-
-    def contains(self, x: Any) -> bool:
-        """Whether it is a string."""
-        return isinstance(x, str)
-
-    @property
-    def is_np_flattenable(self) -> bool:
-        """Text has no fixed shape."""
-        return False
-
-    def __repr__(self) -> str:
-        return "TextSpace()"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, TextSpace)
-
-    __hash__ = None  # type: ignore[assignment]
 
 
 class ActionSpace(Space[Any]):
@@ -95,7 +55,7 @@ class ActionSpace(Space[Any]):
 
     def sample(self, mask: None = None, probability: None = None) -> str:
         """A text (one time in four) or a valid tool call in the `<tool_call>` form."""
-        _no_mask(mask, probability)
+        no_mask(mask, probability)
         rng = self.np_random
         if rng.random() < 0.25:
             return str(rng.choice(np.array(TEXTS)))
@@ -137,11 +97,6 @@ def branch(rng: np.random.Generator) -> np.random.Generator:
     twin = type(source)(source.seed_seq)
     twin.state = source.state
     return type(rng)(twin)
-
-
-def _no_mask(mask: Any, probability: Any) -> None:
-    if mask is not None or probability is not None:
-        raise ConfigError("spaces of messages take neither a mask nor probabilities")
 
 
 def sample_arguments(
