@@ -688,7 +688,8 @@ def test_the_shaped_reward_is_the_seed_pipelines(domain: str, task_id: str) -> N
     seen = set()
     for count in {0, 1, len(moves) // 2, len(moves) - 2, len(moves)}:
         lines = moves if count == len(moves) else [*moves[:count], CLOSING]
-        record, response = recorded(lines, domain, task_id)
+        reward = {"preset": "shaped", "lenient_actions": True}
+        record, response = recorded(lines, domain, task_id, **{"environment.reward": reward})
         assert record.checks is not None
         score = partial(domain, record.checks)
         expected = (record.official_reward or 0.0) + ALPHAS[domain] * score
