@@ -7,18 +7,26 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+import rich.console
+from typer.testing import CliRunner
 
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.backends.sglang import SGLangBackend
 from agents.codec import ChatCodec
 from agents.litellm_agent import LiteLLMAgent
+from agents.models import AgentModel, ChatOptions, make_model_agent
 from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
+from benchmarks.command import WaitingColumn
+from benchmarks.passk import app
+from benchmarks.run import Setup, bypass
 from tau2_gym.completion import ChatModel, run_sync
 from tau2_gym.completion import model as model_module
 from tau2_gym.completion import servers as servers_module
@@ -204,6 +212,105 @@ def asking(wire: str, *ports: int, **options: Any) -> tuple[Callable[[], Any], C
         runner.close()
 
     return lambda: runner.run(ask()), close
+
+
+# The command line
+
+
+def passk(folder: Path, port: int, name: str, *more: str) -> list[str]:
+    return [
+        *("--agent", "sglang", "--model", str(folder / "tiny"), "--prompt", "bare"),
+        *("--sglang-url", f"http://127.0.0.1:{port}", "--max-new-tokens", "8"),
+        *("--user", "litellm", "--user-model", "tiny"),
+        *("--user-url", f"http://127.0.0.1:{port}/v1", "--max-steps", "40"),
+        *("--domains", "mock", "--split", "base", "--num-samples", "8", "--concurrency", "8"),
+        *("--output", str(folder / name), *more),
+    ]
+
+
+def test_a_run_waits_says_so_and_can_be_continued(
+    killable: Killable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed and restarted, a run ends as an undisturbed one. One whose server never comes back ends
+    soon, with code 3, and goes on when it is there again."""
+    tiny_tokenizer().save_pretrained(tmp_path / "tiny")
+    runner, shown = CliRunner(), []
+    render = WaitingColumn.render
+
+    def noted(self: WaitingColumn, task: Any) -> Any:
+        shown.append(str(render(self, task)))
+        return render(self, task)
+
+    monkeypatch.setattr(WaitingColumn, "render", noted)
+    monkeypatch.setattr(rich.console.Console, "is_terminal", True)
+    calm = runner.invoke(app, passk(tmp_path, killable.port, "calm.jsonl"))
+    assert calm.exit_code == 0, calm.output
+    wanted = (tmp_path / "calm.jsonl").read_bytes()
+
+    def after(rows: int, name: str, then: Callable[[], None]) -> threading.Thread:
+        """Do something when a run has written so many rows."""
+        path = tmp_path / name
+
+        def watch() -> None:
+            for _ in range(6000):
+                if path.exists() and path.read_bytes().count(b"\n") >= rows:
+                    then()
+                    break
+                time.sleep(0.01)
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        return thread
+
+    def restart() -> None:
+        killable.kill()
+        time.sleep(1.5)
+        killable.start(loading=0.5)
+
+    thread = after(16, "shaken.jsonl", restart)
+    shaken = runner.invoke(app, passk(tmp_path, killable.port, "shaken.jsonl", "--outage", "60"))
+    thread.join()
+    assert shaken.exit_code == 0, shaken.output
+    assert (tmp_path / "shaken.jsonl").read_bytes() == wanted
+    place = f"waiting for http://127.0.0.1:{killable.port}"
+    assert any(line.startswith(place) and line.endswith(" s of 60 s") for line in shown)
+
+    thread = after(16, "lost.jsonl", killable.kill)
+    begun = time.monotonic()
+    lost = runner.invoke(app, passk(tmp_path, killable.port, "lost.jsonl", "--outage", "1"))
+    thread.join()
+    assert time.monotonic() - begun < 60
+    assert lost.exit_code == 3, lost.output
+    assert "to play them again" in lost.output
+    killable.start()
+    again = runner.invoke(app, passk(tmp_path, killable.port, "lost.jsonl", "--outage", "60"))
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "lost.jsonl").read_bytes() == wanted
+
+
+def test_a_server_that_is_asked_straight_is_said_to_be() -> None:
+    model = AgentModel("openai/m", ("http://me:secret-9x@h:1/v1?key=planted-77",))
+    setup = Setup("litellm", "scripted", 0, "progress", 100, 10, "inspect-evals", None, model=model)
+    assert bypass(setup) == "'openai/m' is asked straight at http://h:1/v1, without LiteLLM."
+    assert bypass(replace(setup, model=AgentModel("openai/m"))) is None
+    assert bypass(replace(setup, agent="sglang")) is None
+
+
+def test_options_of_servers_reach_every_model(tmp_path: Path) -> None:
+    reached: Any = {"startup": 1.0, "outage": 2.0, "send_seed": False}
+    chat = ChatOptions("m", "http://h/v1", **reached).chat_model()
+    assert (chat.startup, chat.outage, chat.send_seed) == (1.0, 2.0, False)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    model = AgentModel(str(tmp_path), ("http://h/v1",), **reached)
+    agent: Any = make_model_agent("litellm", model, "inspect-evals")
+    assert (agent.model.startup, agent.model.outage, agent.model.send_seed) == (1.0, 2.0, False)
+    agent = make_model_agent("sglang", model, "inspect-evals")
+    server = agent.backend._server
+    assert (server.startup, server.outage, agent.backend._send_seed) == (1.0, 2.0, False)
+    assert agent.backend.startup == 1.0
+    known = AgentModel("m").identity()
+    assert known["send_seed"] is True
+    assert not {"startup", "outage"} & (known.keys() | ChatOptions("m").identity().keys())
 
 
 # Starting
