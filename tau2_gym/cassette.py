@@ -145,9 +145,11 @@ class Cassette:
         except tuple(FAILURES.values()) as error:
             kind = next(kind for kind, failure in FAILURES.items() if isinstance(error, failure))
             row |= {"failure": kind, "text": ADDRESS.sub("***", str(error))}
+            if isinstance(error, ContextOverflow) and error.answered:
+                row["answered"] = True
             self._write(row)
             # As it will be when it is replayed.
-            raise FAILURES[kind](row["text"]) from error
+            raise _failure(row) from error
         self._write(row | {"answer": form.write(answer)})
         return answer
 
@@ -186,7 +188,7 @@ class Cassette:
 
     def _outcome(self, form: Form[T], request: Request, row: dict[str, Any]) -> T:
         if "failure" in row:
-            raise FAILURES[row["failure"]](row["text"])
+            raise _failure(row)
         try:
             return form.read(row["answer"])
         except Exception as error:
@@ -206,6 +208,14 @@ class Cassette:
             return what
         nearest = min(described, key=lambda other: len(_differences(wanted, other)))
         return f"{what}; the nearest call differs in {', '.join(_differences(wanted, nearest))}"
+
+
+def _failure(row: Mapping[str, Any]) -> RuntimeError:
+    """The failure that a row holds."""
+    failure = FAILURES[row["failure"]](row["text"])
+    if isinstance(failure, ContextOverflow):
+        failure.answered = row.get("answered") is True
+    return failure
 
 
 def describe(request: Request) -> dict[str, Any]:

@@ -17,14 +17,17 @@ import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.attempts import Attempt, Record
 from agents.backends.base import Generation
+from agents.backends.recorded import RecordedBackend
 from agents.backends.sglang import SGLangBackend
 from agents.backends.wire import read_answer
 from agents.codec import ChatCodec
@@ -33,6 +36,7 @@ from agents.noop import NoopAgent
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
+from tau2_gym.cassette import Cassette
 from tau2_gym.completion import EXACT_TOKENS, ChatModel, Completion, run_sync
 from tau2_gym.completion import model as model_module
 from tau2_gym.completion.bodies import MOST
@@ -455,6 +459,30 @@ def test_a_hostile_users_server_is_nobodys_fault(server: RawServer, wire: str, c
     first, *rest = played(Player(NoopAgent(), user), server, RESPONSES[case])
     assert first.fault is None
     assert [record.fault for record in rest] == ["infrastructure"] * 2
+
+
+@pytest.mark.parametrize("taped", [False, True])
+@both_wires
+def test_a_context_said_to_be_too_small_ends_no_run(
+    server: RawServer, wire: str, taped: bool, tmp_path: Path
+) -> None:
+    """At the first prompt that would be a wrong set-up, had the server not answered others."""
+    said = {"error": {"message": "The input is longer than the model's context length (9 tokens)."}}
+    tape = Cassette(tmp_path / "tape.jsonl") if taped else None
+    agent: Any
+    if wire == "generate":
+        made: Any = backend(server)
+        if tape is not None:
+            made = RecordedBackend(tape, "tiny", lambda: backend(server))
+        agent = TokenAgent(ChatCodec(tiny_tokenizer()), made, SamplingParams(max_new_tokens=4))
+    else:
+        agent = LiteLLMAgent(replace(chat_model(server, wire == "litellm"), cassette=tape))
+    first, *rest = played(
+        Player(agent, ScriptedUser()), server, lambda: [response(json.dumps(said).encode(), 400)]
+    )
+    assert first.fault is None
+    assert [record.fault for record in rest] == ["infrastructure"] * 2
+    assert all("first prompt" in (record.error or "") for record in rest)
 
 
 def test_a_token_that_the_tokenizer_does_not_know(server: RawServer) -> None:
