@@ -139,7 +139,7 @@ class Cassette:
             return self._outcome(form, request, recorded)
         if ask is None or self.mode is Mode.REPLAY:
             raise DataError(self._missing(key, form, form.describe(request)))
-        row = {"key": key, "request": form.describe(request)}
+        row: dict[str, Any] = {"key": key, "request": form.describe(request)}
         try:
             answer = await ask(request)
         except tuple(FAILURES.values()) as error:

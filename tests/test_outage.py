@@ -429,6 +429,13 @@ def test_what_fails_at_a_server_that_is_up_counts(kind: Kind) -> None:
     assert asyncio.run(keep(Server("h", up), kind, kind)) == 3
 
 
+def test_a_server_that_breaks_over_a_call_is_not_looked_at() -> None:
+    async def looks_up() -> bool:
+        raise AssertionError
+
+    assert asyncio.run(keep(Server("h", looks_up), Kind.BUSY, Kind.GARBLED)) == 3
+
+
 def test_a_call_that_brings_the_server_down_is_not_made_for_ever() -> None:
     """The server is gone after each attempt, and comes back."""
     looks = [False, True] * 10
