@@ -65,15 +65,12 @@ ELSEWHERE = {
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
     "tau2_gym/completion/servers.py": ["tests/test_outage.py"],
     "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
-    "agents/backends/wire.py": [
-        "tests/agents/backends/test_sglang.py",
-        "tests/test_hostile_servers.py",
-    ],
     "benchmarks/run.py": ["tests/benchmarks/test_passk.py", "tests/benchmarks/test_model_runs.py"],
 }
 """Where a module is tested if not, or not only, in a file of its own name."""
 
 EQUIVALENT = {
+    "tau2_gym/actions.py: _check_size(calls, content)": "both are counted",
     "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
         "the one is None where the other is"
     ),

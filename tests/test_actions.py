@@ -579,3 +579,9 @@ def test_numbers_that_json_does_not_have_are_unreadable(number: Any) -> None:
         message = parse_action(chat(arguments=arguments), ["look"])
         assert is_malformed(message)
         assert "a number that JSON does not have" in message.tool_calls[0].arguments["reason"]
+
+
+def test_a_message_has_32768_characters_at_most() -> None:
+    assert parse_action("a" * 2**15, ()).content == "a" * 2**15
+    (call,) = parse_action("a" * (2**15 + 1), ()).tool_calls
+    assert call.name == INVALID_CALL
