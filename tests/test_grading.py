@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tau2_gym import grading
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
@@ -219,6 +220,27 @@ def test_a_required_string_is_a_substring_without_case_and_commas_of_the_message
 )
 def test_only_the_agents_words_communicate(message: Message) -> None:
     assert not communicates("54", message)
+
+
+def test_each_required_string_is_said_once_it_is_said() -> None:
+    mock = get_domain("mock")
+    task = replace(TASK, criteria=Criteria(communicate=("54", "yes")))
+    grader, world = Grader(mock, task), World(mock.sides)
+    found = []
+    for text in ("Hello", "It is 54.", "Yes", "No"):
+        grader.update([Message("assistant", text)], world)
+        found.append(grader.checks(world).communicate)
+    assert found == [(False, False), (True, False), (True, True), (True, True)]
+
+
+def test_rows_that_have_grown_are_compared_without_being_remembered() -> None:
+    def remembered(length: int) -> int:
+        row = json.dumps({"a": "x" * (length - len('{"a": ""}'))})
+        grading._changed_fields(None, row)
+        return grading._remembered.cache_info().currsize
+
+    grading._remembered.cache_clear()
+    assert [remembered(length) for length in (100, 8192, 8193)] == [1, 2, 2]
 
 
 def test_words_beside_a_call_communicate() -> None:

@@ -256,6 +256,12 @@ class TestMerge:
         }
         assert overlay.base.fields["people"]["a"].tags == []
 
+    def test_what_is_a_dict_on_one_side_only_is_replaced(self, overlay: Overlay) -> None:
+        with pytest.raises(DataError, match=r"address"):
+            self.merged(overlay, "people", {"a": {"address": "Bonn"}})
+        with pytest.raises(DataError, match=r"tags"):
+            self.merged(overlay, "people", {"a": {"tags": {"x": 1}}})
+
     def test_a_new_row_is_added(self, overlay: Overlay) -> None:
         view = self.merged(overlay, "people", {"c": {"name": "Cyd"}})
         assert view.people["c"] == Person(name="Cyd")
