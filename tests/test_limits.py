@@ -22,6 +22,8 @@ from tau2_gym.types import Message, Requestor
 from tau2_gym.users.base import UserView
 from tests.helpers import assert_pristine, block, make, some, user_call
 
+pytestmark = pytest.mark.usefixtures("clean_heap")
+
 SECOND, MEGABYTE = 1.0, 2**20
 
 

@@ -72,7 +72,7 @@ class Domain:
         self.agent_instruction_source = agent_instruction_source
         self._key = key
         for side, half in (("agent", sides.agent), ("user", sides.user)):
-            if half is not None:
+            if half is not None and half.database.home is None:
                 half.database.home = (self, side)
         self._starts: dict[str, World] = {}
         self._expected: dict[str, Difference] = {}

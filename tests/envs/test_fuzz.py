@@ -24,6 +24,8 @@ from tau2_gym.actions import parse_action
 from tau2_gym.spaces import examples, sample_arguments
 from tests.helpers import Restless, assert_pristine, block, gold_moves, make, some
 
+pytestmark = pytest.mark.usefixtures("clean_heap")
+
 STEPS = int(os.environ.get("FUZZ_STEPS", "20000")) // 4
 """In each of the four domains."""
 

@@ -17,6 +17,8 @@ from tau2_gym.users import scripting
 from tau2_gym.users.base import UserView
 from tau2_gym.users.scripted import ScriptedUser
 
+pytestmark = pytest.mark.usefixtures("clean_heap")
+
 SECONDS = 2.0
 """Of CPU time, for one answer. The slowest known takes a fortieth; a pattern that tries every way to
 take a text apart would take longer than anybody waits."""
