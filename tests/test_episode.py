@@ -8,6 +8,7 @@ import pytest
 
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.domains.world import World
 from tau2_gym.episode import GREETING, INVALID_CALL, Episode, chat_message
 from tau2_gym.errors import ConfigError
 from tau2_gym.types import (
@@ -321,6 +322,21 @@ class TestTools:
         _, result = episode.act(user_call("get_customer_by_id", {"customer_id": "C1001"}))
         assert result.error
         assert (episode.ownership_violations, episode.num_errors) == (0, 1)
+
+    def test_a_call_of_a_tool_that_both_sides_have_is_no_violation(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        of_one_side = World.tool
+
+        def tool(world: World, name: str, requestor: Any) -> Any:
+            shared = requestor == "user" and name == "get_users"
+            return of_one_side(world, name, "assistant" if shared else requestor)
+
+        monkeypatch.setattr(World, "tool", tool)
+        episode = start()
+        episode.act(HELLO)
+        episode.act(agent_call("get_users"))
+        assert (episode.ownership_violations, episode.num_errors) == (0, 0)
 
     def test_an_unknown_tool_is_an_error_and_no_violation(self) -> None:
         episode = start("telecom")

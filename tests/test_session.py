@@ -197,3 +197,14 @@ def test_the_rules_are_those_of_an_episode_by_default() -> None:
         name: item.default for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY
     }
     assert asdict(Rules()) == options
+
+
+@pytest.mark.parametrize("said", ["done()", STOP, "respond(content='Bye.')"])
+@pytest.mark.parametrize("agent_stop", [True, False])
+def test_an_agent_ends_the_episode_only_where_it_may(said: str, agent_stop: bool) -> None:
+    played = session(agent_stop=agent_stop)
+    played.user_acts(HELLO)
+    message = played.agent_acts(said)
+    ends = agent_stop and not said.startswith("respond")
+    assert played.episode.done is ends
+    assert (message.content == "Bye.") is (agent_stop and said.startswith("respond"))

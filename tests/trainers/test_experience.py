@@ -149,7 +149,10 @@ def test_advantages_are_those_of_credit_in_any_batches_and_order(
     recipe = {"algorithm.credit": credit, "algorithm.gamma": gamma}
     recipe |= {"algorithm.std_norm": std_norm, "curriculum.advantage": weighted}
     given_out = batches(played, cuts, order, weights)
+    for experience in given_out:
+        experience.kl = torch.zeros(1)  # which the learner is not to be sent
     experiences = maker(size, **recipe).compute_advantages_and_returns(given_out)
+    assert all(experience.kl is None for experience in experiences)
     found = rows(experiences)
     assert sorted(found) == list(range(len(played)))
     for number, group in enumerate(groups):
