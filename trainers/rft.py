@@ -46,7 +46,7 @@ def read_attempts(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         DataError: they are not there, or are something else; they were played on another revision of
             a domain; or some are of test tasks.
     """
-    file = path / ATTEMPTS if path.is_dir() else path
+    file = path if path.is_file() or path.suffix == ".jsonl" else path / ATTEMPTS
     setup_file = file.with_suffix(".config.json")
     if not file.is_file() or not setup_file.is_file():
         raise DataError(f"there are no attempts at {path}: {file} and {setup_file.name} are needed")

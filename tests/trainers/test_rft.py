@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -151,7 +152,8 @@ def test_attempts_on_another_revision_are_refused(
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--from", "nowhere"], "there are no attempts at nowhere"),
+        (["--from", "nowhere"], "at nowhere: nowhere/attempts.jsonl and attempts.config.json are"),
+        (["--from", "nowhere.jsonl"], "nowhere.jsonl and nowhere.config.json are needed"),
         (["--min-reward", "2"], "min_reward must lie in [0, 1], not 2.0"),
         (["--balance", "0.5"], "balance must be at least 1, not 0.5"),
         ([], "name it, or its folder, with --tokenizer"),
@@ -167,6 +169,15 @@ def test_wrong_options_end_with_one_sentence(
     assert result.exit_code == 2, result.output
     assert sentence in " ".join(result.output.split())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_package_takes_one_sentence(
+    raw: Path, tokenizer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    result = run("--from", str(raw), "--tokenizer", tokenizer, "-o", str(tmp_path / "out"))
+    assert result.exit_code == 2, result.exception
+    assert "a tokenizer takes transformers: pip install 'tau2-gym[train]'" in result.output
 
 
 def test_other_files_are_no_attempts(raw: Path, tokenizer: str, tmp_path: Path) -> None:

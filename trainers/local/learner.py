@@ -24,10 +24,14 @@ def load_tokenizer(path: str) -> Any:
     """The tokenizer of a model.
 
     Raises:
-        ConfigError: none can be loaded from there.
+        ConfigError: none can be loaded from there, or transformers is not installed.
     """
-    from transformers import AutoTokenizer
-
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise ConfigError(
+            "a tokenizer takes transformers: pip install 'tau2-gym[train]'"
+        ) from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
