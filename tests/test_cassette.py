@@ -139,6 +139,16 @@ def test_a_call_that_is_missing(
     assert f'"content": "{text}"' in said
 
 
+def test_what_is_missing_is_named_in_its_own_letters(server: ChatServer, path: Path) -> None:
+    ask(model(server.url, Cassette(path, "record")))
+    with pytest.raises(DataError, match='"content": "Crème brûlée"'):
+        ask(model(NOWHERE, Cassette(path, "replay")), "Crème brûlée")
+    with pytest.raises(DataError) as caught:
+        ask(model(NOWHERE, Cassette(path, "replay")), "x" * 5000)
+    assert f"{'x' * 50}…" in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
 def test_auto_records_what_is_missing(server: ChatServer, path: Path) -> None:
     server.brain = in_turn("One.", "Two.")
     for _ in range(3):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -76,6 +77,17 @@ def test_a_file_in_the_place_of_a_folder_is_one_sentence(path: Path) -> None:
     path.write_text("")
     with pytest.raises(DataError, match="cannot be written: "):
         Journal(path / "x.jsonl").append(1)
+
+
+def test_why_a_file_cannot_be_written_is_told_and_not_what_came_of_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, content: bytes) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(DataError, match="cannot be written: Permission denied"):
+        replace_file(path, b"")
 
 
 def test_folders_are_made_for_rows_and_not_for_whole_files(path: Path) -> None:

@@ -101,3 +101,9 @@ def test_checks_become_plain_data() -> None:
         "unexpected": 0,
         "reads": [],
     }
+
+
+def test_a_result_is_no_error_unless_it_says_so() -> None:
+    plain = {"role": "tool", "content": "1", "id": "c"}
+    assert Message.from_dict(plain).error is False
+    assert Message.from_dict({**plain, "error": True}).error is True

@@ -162,6 +162,13 @@ class TestContentsAloneDecideTheRevision:
         text = json.dumps({"db": self.DB, "tasks": TASKS}, sort_keys=True).replace(" ", "")
         assert plain == hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    def test_dates_of_toml_count_as_their_text(self, tmp_path: Path) -> None:
+        for root, when in (("a", "2025-02-25"), ("b", '"2025-02-25"'), ("c", "2025-02-26")):
+            path = folder(tmp_path / root / "shop", tasks=TASKS)
+            (path / "db.toml").write_text(f"when = {when}")
+        one, same, other = (self.revision(tmp_path / root) for root in "abc")
+        assert one == same != other
+
     def test_the_order_of_reading(self, tmp_path: Path, plain: str) -> None:
         assert self.revision(tmp_path / "plain", ("db", "tasks")) == plain
         assert self.revision(tmp_path / "plain", ("db", "tasks", "db")) == plain
