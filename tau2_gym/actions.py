@@ -37,6 +37,9 @@ EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 MAX_CHARACTERS = 2**15
 """What an agent may write in one message. The longest of GPT-5 in telecom has 9,892 characters."""
 
+MAX_JOINED = 2**23
+"""Characters of a message given in parts, thinking included. One text may be any number of them."""
+
 DONE, RESPOND = "done", "respond"
 """Pseudo-tools of agents that may end the episode: stop it, and say something."""
 
@@ -95,9 +98,17 @@ def parse_action(
 
 def is_empty(action: Action) -> bool:
     """Whether an action says and does nothing at all."""
-    content = action if isinstance(action, str) else action.get("content")
-    silent = not (content.strip() if isinstance(content, str) else content)
-    return silent and (isinstance(action, str) or not action.get("tool_calls"))
+    if isinstance(action, str):
+        return not action.strip()
+    content = action.get("content")
+    return _is_nothing(content.strip() if isinstance(content, str) else content) and _is_nothing(
+        action.get("tool_calls")
+    )
+
+
+def _is_nothing(value: Any) -> bool:
+    """Whether a value is empty. NumPy's arrays do not say."""
+    return value.size == 0 if isinstance(value, np.ndarray) else not value
 
 
 def is_malformed(message: Message) -> bool:
@@ -183,15 +194,21 @@ def _check_size(*values: Any) -> None:
             left -= len(value)
         elif isinstance(value, int):
             left -= value.bit_length() // 4
+        elif isinstance(value, np.ndarray):
+            left -= value.size
+            if left >= 0:
+                waiting.append(value.tolist())
         elif isinstance(value, Mapping | list | tuple):
             left -= len(value)
             if left >= 0:
                 waiting.extend(value)
                 waiting.extend(value.values() if isinstance(value, Mapping) else ())
         if left < 0:
-            raise MalformedAction(
-                f"a message may have {MAX_CHARACTERS} characters, and this has more"
-            )
+            raise _too_long(MAX_CHARACTERS)
+
+
+def _too_long(most: int) -> MalformedAction:
+    return MalformedAction(f"a message may have {most} characters, and this has more")
 
 
 def _message(content: str | None, calls: list[Call], turn: int) -> Message:
@@ -264,13 +281,16 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _listed(value: Any) -> Any:
-    """NumPy's arrays and numbers as Python's."""
+    """NumPy's arrays and numbers as Python's, which take five times the memory."""
+    if isinstance(value, np.ndarray) and value.size > MAX_CHARACTERS:
+        raise _too_long(MAX_CHARACTERS)
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 def _shown(action: Any) -> str:
     try:
-        return json.dumps(action, default=str)
+        # What is not JSON has a name: its text can be longer than any message.
+        return json.dumps(action, default=lambda value: f"a {type(value).__name__}")
     except (TypeError, ValueError, RecursionError):
         return f"a {type(action).__name__} that is not JSON"
 
@@ -321,6 +341,8 @@ def _literal(node: ast.expr) -> Any:
         return [_literal(item) for item in node.elts]
     if isinstance(node, ast.Dict) and None not in node.keys:
         keys = [_literal(key) for key in node.keys if key is not None]
+        if not all(isinstance(key, str) for key in keys):
+            raise MalformedAction("the arguments hold something that is not JSON")
         return dict(zip(keys, map(_literal, node.values), strict=True))
     try:
         value = ast.literal_eval(node)
@@ -334,12 +356,17 @@ def _literal(node: ast.expr) -> Any:
 def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Message:
     """An OpenAI assistant message; a content given as parts is joined. A message without calls is
     read like a text: servers that know no function calling leave calls in the content."""
-    if data.get("role", "assistant") != "assistant":
-        raise one_of("role of an action", data["role"], ["assistant"])
+    role = data.get("role", "assistant")
+    if not isinstance(role, str) or role != "assistant":
+        told = role[:40] if isinstance(role, str) else type(role).__name__
+        raise one_of("role of an action", told, ["assistant"])
     content = _listed(data.get("content"))
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, Mapping)]
-        content = "".join(part for part in parts if isinstance(part, str))
+        texts = [part for part in parts if isinstance(part, str)]
+        if sum(map(len, texts)) > MAX_JOINED:
+            raise _too_long(MAX_JOINED)
+        content = "".join(texts)
     if content is not None and not isinstance(content, str):
         raise MalformedAction("the content must be text")
     calls = _listed(data.get("tool_calls")) or ()

@@ -21,6 +21,7 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from tau2_gym.errors import DataError
+from tau2_gym.frozen import FrozenDict
 
 Requestor = Literal["assistant", "user"]
 
@@ -56,7 +57,7 @@ class ToolCall:
         """Read a call from tau2-bench's form; `requestor` is used where the data names none."""
         return cls(
             name=data["name"],
-            arguments=data.get("arguments") or {},
+            arguments=data.get("arguments") or FrozenDict(),
             id=data.get("id") or "",
             requestor=data.get("requestor") or requestor,
         )

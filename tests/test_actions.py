@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tau2_gym.actions import MAX_DEPTH, format_action, is_malformed, parse_action
+from tau2_gym.actions import MAX_DEPTH, format_action, is_empty, is_malformed, parse_action
 from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError
 from tau2_gym.types import Message, ToolCall
@@ -585,3 +586,123 @@ def test_a_message_has_32768_characters_at_most() -> None:
     assert parse_action("a" * 2**15, ()).content == "a" * 2**15
     (call,) = parse_action("a" * (2**15 + 1), ()).tool_calls
     assert call.name == INVALID_CALL
+
+
+HEAVY = {
+    "numbers": np.zeros(5 * 10**6),
+    "words": np.array(["word"] * 10**6),
+    "objects": np.array([np.zeros(1000)] * 1000, dtype=object),
+    "bytes": b"x" * 10**8,
+    "set": set(range(10**6)),
+    "shared text": [{"type": "text", "text": "x" * 10**6}] * 1000,
+    "shared list": [[1] * 1000] * 1000,
+}
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_nothing_heavy_in_any_place_of_an_action_is_taken_in(name: str) -> None:
+    value = HEAVY[name]
+    for action in (
+        {"content": value},
+        {"tool_calls": value},
+        {"content": "", "tool_calls": [value]},
+        chat(name=value),
+        chat(arguments=value),
+        chat(arguments={"a": value}),
+        chat(arguments={"a": [{"b": value}]}),
+    ):
+        tracemalloc.start()
+        message = parse_action(action, ["look"])
+        assert not is_empty(action)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 5 * 10**7
+        assert len(str(message)) < 10**5
+
+
+@pytest.mark.parametrize(
+    "silence", [np.array([]), np.array([], dtype=object), [], None, "", "  \n", ()]
+)
+def test_a_message_of_nothing_is_empty_whatever_holds_nothing(silence: Any) -> None:
+    assert is_empty({"content": silence})
+    assert is_empty({"content": silence, "tool_calls": np.array([])})
+    assert not is_empty({"content": silence, "tool_calls": np.array([1, 2])})
+    assert not is_empty({"content": np.array([1, 2])})
+
+
+@pytest.mark.parametrize(
+    "role",
+    [np.array(["a", "b"]), 10**5000, "x" * 10**6, ["assistant"], {}, None, b"assistant"],
+    ids=["array", "number", "text", "list", "object", "nothing", "bytes"],
+)
+def test_whatever_stands_for_a_role_is_refused_in_a_short_sentence(role: Any) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse_action({"role": role, "content": "hello"}, ["look"])
+    assert len(str(error.value)) < 200
+
+
+LITERALS = [
+    *(
+        "1",
+        "'a'",
+        "x",
+        "None",
+        "()",
+        "(1, 2)",
+        "[1]",
+        "{}",
+        "{1: 2}",
+        "{1, 2}",
+        "{**x}",
+        "[*x]",
+        "...",
+    ),
+    *(
+        "1j",
+        "b'a'",
+        "-x",
+        "1e999",
+        "f'{x}'",
+        "x.y",
+        "x[0]",
+        "x()",
+        "not x",
+        "lambda: 0",
+        "(y := 1)",
+    ),
+    *(
+        "1 + 1",
+        "1 if x else 2",
+        "[x for x in y]",
+        "await x",
+        "(yield)",
+        "'a' 'b'",
+        "0x" + "f" * 9000,
+    ),
+]
+"""Python's expressions, one of each kind."""
+
+
+@pytest.mark.parametrize("inner", LITERALS, ids=range(len(LITERALS)))
+def test_no_expression_in_any_place_of_a_function_call_raises(inner: str) -> None:
+    for outer in (
+        "{}",
+        "[{}]",
+        "({},)",
+        "{{'a': {}}}",
+        "{{{}: 1}}",
+        "{{({},): 1}}",
+        "-{}",
+        "{{{}}}",
+    ):
+        for form in (
+            "toggle(a={})",
+            "toggle({})",
+            "toggle(**{})",
+            "toggle(*{})",
+            "toggle(a={}, a=1)",
+        ):
+            message = parse_action(form.format(outer.format(inner)), TOOLS)
+            (call,) = message.tool_calls
+            assert call.name in ("toggle", INVALID_CALL)
+            json.dumps(call.arguments, allow_nan=False)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tau2_gym.errors import DataError
+from tau2_gym.frozen import frozen
 from tau2_gym.types import (
     Action,
     Criteria,
@@ -42,7 +43,7 @@ class TaskTable(Mapping[str, Task]):
 
 
 def parse_task(domain: str, row: Mapping[str, Any]) -> Task:
-    """One task from its JSON object.
+    """One task from its JSON object. All episodes of a process share it, so nothing in it can change.
 
     Raises:
         DataError: a key is missing or has a value of the wrong form.
@@ -99,10 +100,12 @@ def _layout(*sections: tuple[str, str | None, bool]) -> str:
 def _start(row: Mapping[str, Any]) -> InitialState:
     data = row.get("initialization_data") or {}
     return InitialState(
-        agent_data=data.get("agent_data"),
-        user_data=data.get("user_data"),
+        agent_data=frozen(data.get("agent_data")),
+        user_data=frozen(data.get("user_data")),
         functions=tuple(_function(item) for item in row.get("initialization_actions") or ()),
-        messages=tuple(Message.from_dict(item) for item in row.get("message_history") or ()),
+        messages=tuple(
+            Message.from_dict(frozen(item)) for item in row.get("message_history") or ()
+        ),
     )
 
 
@@ -110,7 +113,7 @@ def _function(row: Mapping[str, Any]) -> EnvFunction:
     return EnvFunction(
         side=row["env_type"],
         name=row["func_name"],
-        arguments=dict(row["arguments"]),
+        arguments=frozen(dict(row["arguments"])),
         expected=row.get("assert_value", True),
     )
 
@@ -139,7 +142,7 @@ def _action(row: Mapping[str, Any]) -> Action:
     compare = row.get("compare_args")
     return Action(
         name=row["name"],
-        arguments=dict(row["arguments"]),
+        arguments=frozen(dict(row["arguments"])),
         requestor=row.get("requestor") or "assistant",
         compare_args=None if compare is None else tuple(compare),
     )

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -191,3 +193,25 @@ def test_scenarios_of_a_domain_lose_nothing_of_their_parts(domain: Domain) -> No
         text = re.sub(r"\s+", " ", scenario.text)
         for part in (scenario.persona, scenario.reason, scenario.known, scenario.instructions):
             assert re.sub(r"\s+", " ", part).strip() in text
+
+
+def _holders(value: Any) -> Iterator[dict[str, Any] | list[Any]]:
+    """The dicts and lists in a task."""
+    if isinstance(value, dict | list):
+        yield value
+    if dataclasses.is_dataclass(value):
+        value = [getattr(value, field.name) for field in dataclasses.fields(value)]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _holders(item)
+
+
+def test_nothing_in_a_task_which_all_episodes_share_can_be_changed(domain: Domain) -> None:
+    tasks = [*map(domain.task, domain.task_ids("base")), parse_task("shop", ROW)]
+    holders = [holder for task in tasks for holder in _holders(task)]
+    assert len(holders) > len(tasks)
+    for holder in holders:
+        with pytest.raises(TypeError, match="shared with the environment"):
+            holder.clear()
