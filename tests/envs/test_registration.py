@@ -30,6 +30,15 @@ from tests.helpers import fingerprints
 print(*fingerprints(), sep="\\n")
 """
 
+UNIMPORTED = """
+import gymnasium
+assert not hasattr(gymnasium.envs.registration, "load_plugin_envs")
+try:
+    gymnasium.make("tau2/mock-v0")
+except gymnasium.error.Error as error:
+    print(type(error).__name__)
+"""
+
 LIGHT = """
 import sys, tau2_gym
 heavy = "inspect_ai inspect_evals torch transformers litellm openai rich typer pettingzoo agents"
@@ -94,6 +103,12 @@ def test_a_pickled_spec_makes_the_same_environment(env_id: str) -> None:
 def test_the_plain_spec_survives_json(env_id: str) -> None:
     spec = gym.spec(env_id)
     assert gym.envs.registration.EnvSpec.from_json(spec.to_json()) == spec
+
+
+def test_gymnasium_itself_finds_no_package_that_is_not_imported() -> None:
+    # It did before 1.0, by entry points. If it does again, tau2-gym should have one, and the first
+    # paragraphs of docs/environment.md are out of date.
+    assert elsewhere(UNIMPORTED, "0") == ["NamespaceNotFound"]
 
 
 def test_unknown_ids_are_gymnasiums_error() -> None:
