@@ -97,5 +97,5 @@ def test_solo_it_earns_1_where_nothing_need_be_said(name: str) -> None:
 
 def test_no_other_agent_reads_what_is_privileged() -> None:
     files = Path(agents.__file__).parent.rglob("*.py")
-    readers = {path.name for path in files if "view.privileged" in path.read_text()}
-    assert readers == {"oracle.py"}
+    readers = {path.name for path in files if "view.privileged" in path.read_text(encoding="utf-8")}
+    assert readers == {"oracle.py", "exploits.py"}
