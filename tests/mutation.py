@@ -59,6 +59,7 @@ CORE = (
 
 ELSEWHERE = {
     "tau2_gym/completion": ["tests/test_completion.py", "tests/users/test_llm.py"],
+    "tau2_gym/completion/blocking.py": ["tests/test_blocking.py"],
     "tau2_gym/completion/bodies.py": ["tests/test_hostile_servers.py"],
     "tau2_gym/completion/clocks.py": ["tests/test_outage.py"],
     "tau2_gym/completion/httpx_limits.py": ["tests/test_hostile_servers.py"],

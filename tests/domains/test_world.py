@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from types import SimpleNamespace
 from typing import Any
 
@@ -312,3 +313,13 @@ def test_tools_that_are_not_marked_as_writing_write_nothing(domain: Domain) -> N
             succeeded = [not world.call(spec.name, arguments, side)[1] for arguments in tried]
             assert any(succeeded), f"{spec.name} was never tried with success"
     assert_pristine(domain.name)
+
+
+def test_a_pickled_world_goes_on_as_the_same_one() -> None:
+    domain = get_domain("mock")
+    world = domain.start(domain.task("create_task_1"))
+    change = {"task_id": "task_1", "status": "completed"}
+    world.call("update_task_status", change, "assistant")
+    again = pickle.loads(pickle.dumps(world))
+    assert again.version == world.version > domain.start(domain.task("create_task_1")).version
+    assert (again.digest, again.difference()) == (world.digest, world.difference())
