@@ -21,12 +21,13 @@ from agents.oracle import OracleAgent, plan
 from benchmarks.against_tau2 import measure_tau2, require_tau2
 from benchmarks.baseline import READS, Baseline
 from benchmarks.command import PLAIN, Command, ending, listed
+from benchmarks.many import measure_many
 from benchmarks.measure import Times, median, memory
 from benchmarks.store import write_json
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.envs.agent_env import Tau2Env
-from tau2_gym.errors import one_of
+from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.journal import writing
 from tau2_gym.types import ToolKind
 
@@ -164,9 +165,19 @@ def _table(report: dict[str, Any], against: str | None) -> Table:
                 theirs = measured.get(other, {}).get(name)
                 row += [_cell(name, theirs), "–" if theirs is None else f"{theirs / ours:,.0f}×"]
             table.add_row(*row, end_section=index == len(measured["tau2-gym"]) - 1)
+        for name, seconds in measured.get("many", {}).items():
+            alone = measured["many"]["step alone"]
+            table.add_row("", name, _cell(name, seconds), "–", f"{alone / seconds:.2f}×")
     for name, seconds in report["import"].items():
         table.add_row("", name, _cell(name, seconds))
     return table
+
+
+def _sizes(option: str) -> list[int]:
+    found = listed(option, "--num-envs")
+    if not all(size.isdecimal() and 0 < int(size) <= 100_000 for size in found):
+        raise ConfigError(f"--num-envs takes numbers from 1 to 100000, not {option!r}")
+    return [int(size) for size in found]
 
 
 @app.command(cls=Command)
@@ -180,6 +191,10 @@ def main(
     ] = "inspect-evals",
     against: Annotated[
         str | None, typer.Option(help="Also measure this: tau2 (tau2-bench's own gym).")
+    ] = None,
+    num_envs: Annotated[
+        str | None,
+        typer.Option(help="Also time a step among so many environments, e.g. 64,1024,8192."),
     ] = None,
     output: Annotated[
         Path, typer.Option(help="Where the report goes, as JSON.", dir_okay=False)
@@ -198,6 +213,7 @@ def main(
             raise one_of("system to measure against", against, ["tau2"])
         for name in names:
             check_split(name, "base", source)
+        sizes = [] if num_envs is None else _sizes(num_envs)
         if against is not None:
             require_tau2()
         report: dict[str, Any] = {
@@ -217,6 +233,8 @@ def main(
                 }
                 if against is not None:
                     measured[against] = measure_tau2(name, max(3, repeats // 100))
+                if sizes:
+                    measured["many"] = measure_many(name, source, sizes, 20 * repeats)
             report["domains"][name] = measured
         write_json(output, report)
         console.print(_table(report, against))

@@ -70,3 +70,7 @@ class FrozenList(list[Any]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FrozenList, (list(self),)
+
+
+NOTHING = FrozenList()
+"""The empty list that all share."""

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, cast
 from tau2_gym.actions import DONE_SCHEMA, Action, is_empty, parse_action
 from tau2_gym.domains.base import Domain
 from tau2_gym.episode import Episode
-from tau2_gym.frozen import frozen
+from tau2_gym.frozen import NOTHING, FrozenDict, FrozenList, frozen
 from tau2_gym.grading import Grader, official_reward
-from tau2_gym.info import Info
+from tau2_gym.info import Info, Privileged
 from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
@@ -242,7 +242,7 @@ class Session:
             books, before, turn = self._unpaid
             self._accountant, self._unpaid = books.fork(), None
             ledger = self._accountant.step(before, self._phi, turn, ended=True, official=reward)
-        told = {"reward_terms": frozen(ledger), "official_reward": reward, "ungraded": frozen([])}
+        told = {"reward_terms": FrozenDict(ledger), "official_reward": reward, "ungraded": NOTHING}
         info = cast(Info, {**self.last.info, **told})
         self.last = replace(self.last, reward=sum(ledger.values()), info=info)
         return self.last
@@ -268,8 +268,14 @@ class Session:
     def _info(self, checks: Checks, ledger: Ledger, new: Sequence[Message]) -> Info:
         episode, domain, solo = self.episode, self.episode.domain, self.rules.solo
         findings = self._findings(checks)
+        calls = [
+            {"name": call.name, "arguments": call.arguments}
+            for message in new
+            if message.role == "user"
+            for call in message.tool_calls
+        ]
         return {
-            "messages": frozen(list(episode.chat)),
+            "messages": FrozenList(episode.chat),
             "tools": self._tools,
             "policy": self._policy,
             "ticket": episode.task.ticket if solo else None,
@@ -277,32 +283,26 @@ class Session:
             "task_id": episode.task.id,
             "revision": domain.revision,
             "source": domain.source,
-            "reward_terms": frozen(ledger),
+            "reward_terms": FrozenDict(ledger),
             "checks": findings["checks"],
             "partial_score": self._phi,
             "official_reward": self._official,
-            "ungraded": frozen([RewardBasis.NL_ASSERTION.value] if self.ungraded else []),
+            "ungraded": FrozenList([RewardBasis.NL_ASSERTION.value]) if self.ungraded else NOTHING,
             "termination": None if episode.termination is None else episode.termination.value,
             "steps": episode.steps,
             "num_turns": self.turns,
             "num_errors": episode.num_errors,
             "malformed": episode.malformed,
             "ownership_violations": episode.ownership_violations,
-            "attribution": frozen(
-                [
-                    {"name": call.name, "arguments": call.arguments}
-                    for message in new
-                    if message.role == "user"
-                    for call in message.tool_calls
-                ]
-            ),
+            "attribution": frozen(calls) if calls else NOTHING,
             "state_key": episode.state_key,
-            "privileged": frozen(
-                {
-                    "task": episode.task,
-                    "trajectory": tuple(episode.messages),
+            "privileged": cast(
+                Privileged,
+                FrozenDict(
+                    task=episode.task,
+                    trajectory=tuple(episode.messages),
                     **findings["privileged"],
-                }
+                ),
             ),
         }
 

@@ -124,22 +124,24 @@ def columns(rows: Mapping[int, dict[str, Any]], num_envs: int) -> dict[str, Any]
             found[key] = columns(dict(zip(numbers, values, strict=True)), num_envs)
         else:
             found[key] = _spread(numbers, values, _dtype(values), num_envs)
-        found[f"_{key}"] = _spread(numbers, [True] * len(numbers), bool, num_envs)
+        mask = np.zeros(num_envs, bool)
+        mask[numbers if len(numbers) < num_envs else slice(None)] = True
+        found[f"_{key}"] = mask
     return found
 
 
 def _by_key(rows: Mapping[int, dict[str, Any]]) -> Iterator[tuple[str, list[int], list[Any]]]:
     """Each key with the environments that have it and their values."""
     numbers, infos = list(rows), list(rows.values())
-    layouts = dict.fromkeys(map(tuple, infos))
-    if len(layouts) == 1:
+    names = list(chain.from_iterable(infos))
+    keys = list(infos[0])
+    if names == keys * len(infos):
         # Row after row, since the rows of thousands of environments do not fit a cache.
-        (keys,) = layouts
         flat = list(chain.from_iterable(map(dict.values, infos)))
         for place, key in enumerate(keys):
             yield key, numbers, flat[place :: len(keys)]
         return
-    for key in dict.fromkeys(chain.from_iterable(layouts)):
+    for key in dict.fromkeys(names):
         having = [number for number in numbers if key in rows[number]]
         yield key, having, [rows[number][key] for number in having]
 

@@ -56,6 +56,21 @@ def test_a_report_holds_what_the_table_shows(tmp_path: Path) -> None:
     assert re.search(r"import tau2_gym +│ +\d+\.\d{3} ms", result.output)
 
 
+def test_steps_among_many_are_set_beside_those_alone(tmp_path: Path) -> None:
+    output = tmp_path / "speed.json"
+    result = run(
+        *("--domains", "mock", "--repeats", "10", "--num-envs", "2,30", "--output", str(output))
+    )
+    assert result.exit_code == 0, result.output
+    many = json.loads(output.read_text())["domains"]["mock"]["many"]
+    assert list(many) == ["step alone", "step among 2", "step among 30"]
+    for name, seconds in many.items():
+        line = next(line for line in result.output.splitlines() if f"│ {name} " in line)
+        shown = [cell.strip() for cell in line.split("│") if cell.strip()]
+        ratio = many["step alone"] / seconds
+        assert shown == [name, f"{1000 * seconds:.3f} ms", "–", f"{ratio:.2f}×"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -64,6 +79,8 @@ def test_a_report_holds_what_the_table_shows(tmp_path: Path) -> None:
         (["--source", "web"], "unknown source 'web'"),
         (["--against", "gym"], "unknown system to measure against 'gym'; allowed: tau2"),
         (["--repeats", "9"], "--repeats"),
+        (["--num-envs", "64,0"], "--num-envs takes numbers from 1 to 100000, not '64,0'"),
+        (["--num-envs", "many"], "--num-envs takes numbers from 1 to 100000, not 'many'"),
     ],
 )
 def test_wrong_options_end_with_one_sentence(
