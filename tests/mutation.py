@@ -60,11 +60,11 @@ CORE = (
 ELSEWHERE = {
     "tau2_gym/completion": ["tests/test_completion.py", "tests/users/test_llm.py"],
     "tau2_gym/completion/blocking.py": ["tests/test_blocking.py"],
-    "tau2_gym/completion/bodies.py": ["tests/test_hostile_servers.py"],
-    "tau2_gym/completion/clocks.py": ["tests/test_outage.py"],
+    "tau2_gym/completion/bodies.py": ["tests/test_bodies.py"],
+    "tau2_gym/completion/clocks.py": ["tests/test_servers.py"],
     "tau2_gym/completion/httpx_limits.py": ["tests/test_hostile_servers.py"],
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
-    "tau2_gym/completion/servers.py": ["tests/test_outage.py"],
+    "tau2_gym/completion/servers.py": ["tests/test_servers.py"],
     "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
     "benchmarks/run.py": ["tests/benchmarks/test_passk.py", "tests/benchmarks/test_model_runs.py"],
 }
