@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from io import StringIO
 
@@ -10,12 +11,21 @@ from tau2_gym.types import Message
 
 STYLES = {"assistant": "cyan", "user": "green", "tool": "yellow"}
 
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
+"""What a terminal obeys or cannot take: control characters but tabs and ends of lines, halves of
+surrogate pairs, and what turns the direction of writing round."""
+
+
+def harmless(text: str) -> str:
+    """The text with escapes in place of what a terminal would obey or cannot take."""
+    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
 
 def to_text(messages: Sequence[Message], *, colour: bool = True, width: int = 100) -> str:
     """The messages as lines of text, with ANSI colours unless told otherwise.
 
-    The user's tool calls and their results are shown indented: the agent does not see them. Halves of
-    surrogate pairs, which no terminal or file takes, are shown as escapes.
+    The user's tool calls and their results are shown indented: the agent does not see them. All that is
+    said is `harmless`.
     """
     from rich.console import Console
     from rich.padding import Padding
@@ -39,7 +49,6 @@ def to_text(messages: Sequence[Message], *, colour: bool = True, width: int = 10
             for call in message.tool_calls
         ]
         text = Text(f"{name}: ", style=f"bold {style}")
-        said = "\n".join(lines).encode("utf-8", "backslashreplace").decode()
-        text.append(said, style="red" if message.error else style)
+        text.append(harmless("\n".join(lines)), style="red" if message.error else style)
         console.print(Padding(text, (0, 0, 0, 4 if hidden else 0), expand=False))
     return buffer.getvalue()

@@ -118,3 +118,9 @@ def test_texts_are_shortened_to_one_line() -> None:
     assert redact("x" * 401) == "x" * 399 + "…"
     assert redact("word " * 3, limit=9) == "word wor…"
     assert without_secrets("two\nlines  kept") == "two\nlines  kept"
+
+
+def test_what_a_server_says_commands_no_terminal() -> None:
+    said = redact("\x1b]0;title\x07 \x1b[2J\r\nerror: none \x9b1A \u202e \ud800")
+    assert said.isprintable()
+    assert "\\x1b[2J error: none" in said

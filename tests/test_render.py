@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tau2_gym.render import to_text
+from tau2_gym.render import harmless, to_text
 from tau2_gym.types import Message, ToolCall
 
 TALK = (
@@ -70,3 +70,25 @@ def test_halves_of_characters_are_shown_as_escapes(colour: bool) -> None:
     ]
     text = to_text(talk, colour=colour)
     assert text.encode().count(b"\\ud800") == 5
+
+
+OBEYED = [*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), *"\ud800\udfff\u202e\u2066"]
+COMMANDS = ["\x1b]0;title\x07", "\x1b[2J", "\x9b2J", "\r", "\b\b", "\u202e"]
+
+
+def test_what_a_terminal_obeys_is_shown_as_escapes() -> None:
+    for sign in OBEYED:
+        assert (sign in harmless(f"a{sign}b")) == (sign in "\t\n"), ascii(sign)
+    text = "naïve 漢字 \u00a0 👩\u200d💻 — \n\t"
+    assert harmless(text) == text
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=ascii)
+def test_nobody_commands_the_terminal(command: str) -> None:
+    talk = [
+        Message("assistant", f"good {command} day"),
+        Message("user", command),
+        Message("assistant", None, (ToolCall(command, {command: command}),)),
+        Message("tool", command, error=True),
+    ]
+    assert command not in to_text(talk, colour=False)

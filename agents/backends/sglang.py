@@ -16,7 +16,7 @@ import random
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -392,12 +392,20 @@ def sliding_window(model: str) -> int | None:
     the model's configuration is not at hand.
 
     Args:
-        model: a folder, or a name on the Hugging Face hub.
+        model: a folder, or a name on the Hugging Face hub, which is not asked: where it cannot be
+            reached that takes a minute, in which nothing else is done.
     """
     try:
+        from huggingface_hub import try_to_load_from_cache
         from transformers import AutoConfig
 
-        config = AutoConfig.from_pretrained(model)
+        folder = Path(model)
+        if not folder.is_dir():
+            kept = try_to_load_from_cache(model, "config.json")
+            if not isinstance(kept, str):
+                return None
+            folder = Path(kept).parent
+        config = AutoConfig.from_pretrained(folder)
     except (ImportError, OSError, ValueError, KeyError):
         return None
     text = config.get_text_config()

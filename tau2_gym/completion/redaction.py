@@ -15,6 +15,7 @@ from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from tau2_gym.errors import ConfigError
+from tau2_gym.render import harmless
 
 STRUCK = "***"
 SHORTEST, LONGEST = 8, 1000
@@ -106,12 +107,12 @@ def without_secrets(text: str) -> str:
 
 
 def redact(text: str, limit: int = 400) -> str:
-    """The text on one line, shortened, and `without_secrets`."""
+    """The text on one line, shortened, `without_secrets`, and `harmless` to terminals."""
     cut = len(text) > READ
     text = struck(text[:READ])
     if cut:  # The end may be half a secret.
         text = text[:-LONGEST]
-    text = " ".join(without_secrets(text).split())
+    text = harmless(" ".join(without_secrets(text).split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

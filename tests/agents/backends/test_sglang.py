@@ -560,3 +560,17 @@ def test_our_server_describes_itself_as_the_recorded_one() -> None:
 
 def test_our_server_knows_every_field_we_send() -> None:
     assert set(SamplingParams().to_sglang()) <= set(FIELDS)
+
+
+def test_whether_a_model_has_a_sliding_window_is_not_asked_of_the_hub(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[object] = []
+
+    def look_up(host: object, *_: object, **__: object) -> None:
+        asked.append(host)
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    assert sliding_window("nobody/no-such-model") is None
+    assert asked == []
