@@ -53,8 +53,9 @@ CORE = (
     *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
     *(f"benchmarks/{name}.py" for name in ("metrics", "run", "store", "summary")),
-    *(f"trainers/{name}.py" for name in ("credit", "curriculum", "executor", "experience")),
-    *(f"trainers/{name}.py" for name in ("flat", "rows", "selection", "tasks")),
+    *("trainers/credit.py", "trainers/tasks.py", "trainers/openrlhf/experience.py"),
+    *("trainers/rollout/curriculum.py", "trainers/rollout/executor.py"),
+    *(f"trainers/data/{name}.py" for name in ("chat_template", "selection", "sft_rows")),
 )
 
 ELSEWHERE = {
@@ -75,7 +76,7 @@ EQUIVALENT = {
     "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
         "the one is None where the other is"
     ),
-    "trainers/selection.py: seen[task] += 2": "only the order of the rounds counts",
+    "trainers/data/selection.py: seen[task] += 2": "only the order of the rounds counts",
 }
 """Lines with a fault in them that do what the line without it does, and why: these are not planted."""
 

@@ -15,7 +15,7 @@ from benchmarks.passk import evaluate, versions
 from benchmarks.run import Setup, bypass, make_player
 from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
-from trainers.dataset import ATTEMPTS
+from trainers.data.dataset import ATTEMPTS
 from trainers.play import Play, takes
 from trainers.tasks import FIT, Pair, judge_note, pool_note, training_tasks
 

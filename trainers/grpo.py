@@ -16,8 +16,10 @@ from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
-from trainers.cluster.launch import check_same, grpo_launch
-from trainers.command import (
+from trainers.config import GRPOConfig, load_config
+from trainers.memory_estimate import needs
+from trainers.openrlhf.launch import check_same, grpo_launch
+from trainers.options import (
     GRPO_PACKAGES,
     DryRun,
     Model,
@@ -30,10 +32,8 @@ from trainers.command import (
     given,
     settings,
 )
-from trainers.config import GRPOConfig, load_config
-from trainers.memory import needs
+from trainers.rollout.user import check_user
 from trainers.tasks import evaluation_cost, judge_note, run_tasks
-from trainers.user import check_user
 
 app = typer.Typer(add_completion=False)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from agents.attempts import SUCCESS
 from benchmarks.metrics import pass_at_k, pass_hat_k
-from trainers.curriculum import task_of
+from trainers.rollout.curriculum import task_of
 
 FAULTS = ("fault_user", "fault_infrastructure", "masked")
 """Of all episodes. What else the executor tells is averaged over those that are not masked."""

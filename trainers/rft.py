@@ -18,11 +18,11 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal
 from trainers.collect import collect, plan
-from trainers.dataset import ATTEMPTS, DATA, write_rows
+from trainers.data.dataset import ATTEMPTS, DATA, write_rows
+from trainers.data.selection import Rules, balanced, choose, dedupe, usable
+from trainers.data.sft_rows import Row, RowMaker, make_rows
 from trainers.local.learner import load_tokenizer
 from trainers.play import Play, takes
-from trainers.rows import Row, RowMaker, make_rows
-from trainers.selection import Rules, balanced, choose, dedupe, usable
 from trainers.tasks import pool_note, refuse_test_tasks
 
 app = typer.Typer(add_completion=False)

@@ -89,7 +89,7 @@ class Rollout(Section):
             log-probabilities, and with them every probability ratio, are those of all of it.
         max_new_tokens: the most tokens in one turn.
         context: the most tokens of an episode, prompt included. An episode is learned from in one
-            pass, whose logits take memory by the token (see `trainers.memory`).
+            pass, whose logits take memory by the token (see `trainers.memory_estimate`).
         retries: how often an episode that a user or the infrastructure has spoilt is played anew
             before it is masked.
         concurrency: episodes under way at a time; `local` only, vLLM decides for itself.
@@ -172,7 +172,7 @@ class Algorithm(Section):
 
 
 class Curriculum(Section):
-    """Which tasks are worth more, by how often they were solved (see `trainers.curriculum`).
+    """Which tasks are worth more, by how often they were solved (see `trainers.rollout.curriculum`).
 
     Attributes:
         sampling: draw tasks with these weights.
@@ -229,7 +229,7 @@ class Hardware(Section):
         engines, tensor_parallel: vLLM engines and the GPUs that each of them takes.
         engine_memory: fraction of a GPU's memory for the engine.
         gpu_memory: GiB that a GPU has (one of "80 GB" 79), against which a run's memory is estimated
-            before it starts (see `trainers.memory`).
+            before it starts (see `trainers.memory_estimate`).
         colocate: models and engines share the GPUs and take turns; else the engines have their own
             (`engines * tensor_parallel`, beside `nodes * gpus` for training).
         asynchronous: sample while training, from weights at most one step old; not with `colocate`.

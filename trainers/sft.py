@@ -15,8 +15,12 @@ from rich.console import Console
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from tau2_gym.errors import ConfigError
-from trainers.cluster.launch import Launch, check_same, sft_launch
-from trainers.command import (
+from trainers.config import SFTConfig, load_config
+from trainers.data.chat_template import FlatTemplate, UnfitError
+from trainers.data.dataset import DATA, read_rows
+from trainers.memory_estimate import needs
+from trainers.openrlhf.launch import Launch, check_same, sft_launch
+from trainers.options import (
     SFT_PACKAGES,
     DryRun,
     Model,
@@ -29,10 +33,6 @@ from trainers.command import (
     given,
     settings,
 )
-from trainers.config import SFTConfig, load_config
-from trainers.dataset import DATA, read_rows
-from trainers.flat import FlatTemplate, UnfitError
-from trainers.memory import needs
 
 app = typer.Typer(add_completion=False)
 

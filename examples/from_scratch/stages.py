@@ -24,8 +24,9 @@ from examples.from_scratch.model import flat, make_model, make_tokenizer, save
 from examples.from_scratch.plan import FAMILIES, Arm, Plan, TaskSets, of_family, task_sets
 from tau2_gym.users import make_user
 from trainers.config import GRPOConfig, SFTConfig
-from trainers.dataset import write_rows
-from trainers.rows import RowMaker, make_rows
+from trainers.data.dataset import write_rows
+from trainers.data.selection import Rules, choose, dedupe
+from trainers.data.sft_rows import RowMaker, make_rows
 from trainers.sections import (
     Algorithm,
     Environment,
@@ -36,7 +37,6 @@ from trainers.sections import (
     Run,
     Tasks,
 )
-from trainers.selection import Rules, choose, dedupe
 
 CPU = Hardware(
     dtype="fp32",

@@ -22,7 +22,7 @@ from examples.from_scratch.stages import scores
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from tests.trainers.playing import workflow_attempts
-from trainers.rows import RowMaker, make_rows
+from trainers.data.sft_rows import RowMaker, make_rows
 from trainers.sections import Tasks
 from trainers.tasks import training_tasks
 

@@ -19,8 +19,8 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/trai
 
 from tau2_gym.domains.base import get_domain
 from trainers.config import GRPOConfig, load_config
-from trainers.executor import EpisodeExecutor
-from trainers.standins import SamplingParams
+from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.rollout.executor import EpisodeExecutor
 
 TOKENIZER = tiny_tokenizer("instruct")
 OPENING = "<|im_start|>assistant\n"

@@ -12,8 +12,8 @@ from typer.testing import CliRunner, Result
 from tau2_gym.errors import ConfigError
 from tests.tiny_model import tiny_tokenizer
 from trainers import grpo, sft
-from trainers.cluster.launch import ROOT, Launch, check_same
 from trainers.config import GRPOConfig
+from trainers.openrlhf.launch import ROOT, Launch, check_same
 
 RECIPES = ROOT / "trainers" / "recipes"
 ROW = {
@@ -27,7 +27,7 @@ ROW = {
 
 @pytest.fixture(autouse=True)
 def everything_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.command._absent", lambda packages: [])
+    monkeypatch.setattr("trainers.options._absent", lambda packages: [])
 
 
 def run_grpo(*arguments: str) -> Result:
@@ -77,7 +77,7 @@ def test_a_dry_run_of_grpo_prints_a_script_that_a_shell_can_read(tmp_path: Path)
     assert (config.optimizer.lr, config.environment.user_model) == (2e-6, "openai/other")
     words = command(result)
     assert words[:2] == ["env", f"TAU2_GYM_TRAINING={path}"]
-    assert words[3:5] == ["-m", "trainers.cluster.main"]
+    assert words[3:5] == ["-m", "trainers.openrlhf.main"]
     assert words[words.index("--actor.adam.lr") + 1] == "2e-06"
     assert not output.exists()
 
@@ -88,7 +88,7 @@ def test_a_ray_job_is_submitted_with_this_repository() -> None:
     words = command(result)
     assert words[:5] == ["ray", "job", "submit", "--address", "http://127.0.0.1:8265"]
     assert words[5:8] == ["--working-dir", str(ROOT), "--"]
-    assert words[words.index("--train.agent_func_path") + 1] == "trainers/agent_func.py"
+    assert words[words.index("--train.agent_func_path") + 1] == "trainers/openrlhf/agent_func.py"
     assert words[words.index("--vllm.num_engines") + 1] == "16"
 
 
@@ -206,7 +206,7 @@ def test_no_rows_and_rows_of_test_tasks_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_backend_that_cannot_run_here_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.command._absent", lambda packages: list(packages)[:1])
+    monkeypatch.setattr("trainers.options._absent", lambda packages: list(packages)[:1])
     result = run_grpo("--backend", "openrlhf")
     assert result.exit_code == 2
     assert "backend 'openrlhf' needs openrlhf" in result.output

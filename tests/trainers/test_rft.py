@@ -15,7 +15,7 @@ from tau2_gym.domains.base import get_domain
 from tests.tiny_model import checkpoint, tiny_tokenizer
 from tests.trainers.playing import TASKS
 from trainers.collect import app as collect
-from trainers.dataset import read_rows
+from trainers.data.dataset import read_rows
 from trainers.rft import app
 
 FEW = ["--domains", "telecom", "--task-ids", ",".join(TASKS[:3]), "--num-samples", "2"]

@@ -16,9 +16,8 @@ from rich.console import Console
 from agents.attempts import SUCCESS
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
-from trainers.curriculum import Curriculum, Key, draw_tasks, task_of
-from trainers.executor import EpisodeExecutor, refuse_spoilt
 from trainers.local.engine import LocalEngine
+from trainers.local.experience import LocalMaker, local_samples
 from trainers.local.learner import (
     Learner,
     latest_checkpoint,
@@ -27,11 +26,12 @@ from trainers.local.learner import (
     save_checkpoint,
     save_model,
 )
-from trainers.local.maker import LocalMaker, local_samples
 from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
-from trainers.standins import SamplingParams
+from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.rollout.curriculum import Curriculum, Key, draw_tasks, task_of
+from trainers.rollout.executor import EpisodeExecutor, refuse_spoilt
 from trainers.tasks import run_tasks
 
 Group = Sequence[dict[str, Any]]

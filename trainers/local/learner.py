@@ -57,9 +57,9 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    from trainers.standins import standins
+    from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
-    with standins():
+    with gpu_packages_optional():
         from openrlhf.models import Actor
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from agents.attempts import Attempt, Record
 from agents.rollout import rollout
 from trainers.config import GRPOConfig
-from trainers.executor import EpisodeExecutor
 from trainers.local.engine import LocalEngine
 from trainers.local.learner import load_actor, load_tokenizer
-from trainers.standins import SamplingParams
+from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.rollout.executor import EpisodeExecutor
 
 
 def play(config: GRPOConfig, attempts: Sequence[Attempt], temperature: float) -> list[Record]:

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tau2_gym.errors import ConfigError
 from trainers.config import SFTConfig
-from trainers.dataset import read_rows
+from trainers.data.dataset import read_rows
 from trainers.local.learner import (
     Learner,
     latest_checkpoint,
@@ -22,7 +22,7 @@ from trainers.local.learner import (
     save_model,
 )
 from trainers.log import RunLog
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
 
 def train(config: SFTConfig, console: Console | None = None) -> Path:
@@ -76,7 +76,7 @@ def _items(config: SFTConfig, tokenizer: Any, path: Path | None = None) -> list[
     """The rows as OpenRLHF's `SFTDataset` tokenises and masks them."""
     from datasets import Dataset
 
-    with standins():
+    with gpu_packages_optional():
         from openrlhf.datasets import SFTDataset
 
     rows = [{"messages": row["messages"]} for row in read_rows(path or config.data)]
@@ -125,7 +125,7 @@ class _Loss:
     """OpenRLHF's `SFTLoss` over batches that are cut into micro-batches of similar lengths."""
 
     def __init__(self, config: SFTConfig, actor: Any, pad: int) -> None:
-        with standins():
+        with gpu_packages_optional():
             from openrlhf.models import SFTLoss
 
         self.loss = SFTLoss(token_level_loss=config.loss == "token-mean")

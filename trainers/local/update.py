@@ -10,9 +10,9 @@ import torch
 
 from trainers.config import GRPOConfig
 from trainers.local.learner import Learner
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
-with standins():
+with gpu_packages_optional():
     from openrlhf.models import PolicyLoss, aggregate_loss
     from openrlhf.models.utils import compute_approx_kl
     from openrlhf.trainer.ppo_utils.experience import (

@@ -15,8 +15,8 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/trai
 
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
 from trainers.config import GRPOConfig, SFTConfig
-from trainers.dataset import write_rows
-from trainers.rows import RowMaker, make_rows
+from trainers.data.dataset import write_rows
+from trainers.data.sft_rows import RowMaker, make_rows
 from trainers.sections import (
     Algorithm,
     Curriculum,

@@ -7,7 +7,7 @@ import runpy
 import sys
 
 from tests.trainers.openrlhf_cpu.device import install
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
 GPUS = 8
 """That do not exist."""
@@ -22,10 +22,10 @@ def sft(arguments: list[str]) -> None:
 
 
 def grpo(arguments: list[str]) -> None:
-    """`trainers.cluster.main` on a Ray of this machine."""
+    """`trainers.openrlhf.main` on a Ray of this machine."""
     import ray
 
-    from trainers.cluster.main import main, runtime_env
+    from trainers.openrlhf.main import main, runtime_env
 
     environment = runtime_env()
     environment["env_vars"] |= {
@@ -36,7 +36,7 @@ def grpo(arguments: list[str]) -> None:
     environment["worker_process_setup_hook"] = "tests.trainers.openrlhf_cpu.device.install"
     ray.init(num_cpus=8, num_gpus=GPUS, include_dashboard=False, runtime_env=environment)
     install()
-    with standins():
+    with gpu_packages_optional():
         import openrlhf.trainer.ray
 
         from tests.trainers.openrlhf_cpu.engine import create_engines

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
 
 class CpuDevice(str):
@@ -29,7 +29,7 @@ def install() -> None:
     for name in ("synchronize", "set_device", "current_stream"):
         setattr(cuda, name, _nothing())  # each its own: PyTorch wants to tell them apart
     torch.set_num_threads(1)
-    with standins():
+    with gpu_packages_optional():
         import openrlhf.trainer.ray.ppo_actor as ppo_actor
         import openrlhf.utils.deepspeed  # noqa: F401
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.trainers.openrlhf_cpu.weights import GlooGroup
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
-with standins():
+with gpu_packages_optional():
     from openrlhf.trainer.ray.vllm_engine import RolloutRayActor, _load_agent_executor
 
 

@@ -36,14 +36,14 @@ from tests.trainers.scripted import (
     played,
 )
 from trainers.config import SETTINGS
-from trainers.executor import (
+from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.rollout.executor import (
     EpisodeExecutor,
     ledger_terms,
     settings_of_environment,
     stop_penalty,
 )
 from trainers.sections import Environment
-from trainers.standins import SamplingParams
 
 TELECOM = get_domain("telecom").task_ids("train")
 RETAIL = "0"
@@ -319,7 +319,9 @@ def test_every_setting_of_the_environment_reaches_the_episode(
     settings: dict[str, Any] = {"environment.user_model": "some"}
     if name.startswith("user_"):
         settings["environment.user"] = "litellm"
-    monkeypatch.setattr("trainers.executor.make_prompt", lambda *asked: asked)  # of any source
+    monkeypatch.setattr(
+        "trainers.rollout.executor.make_prompt", lambda *asked: asked
+    )  # of any source
 
     def player(**more: Any) -> Player:
         executor = EpisodeExecutor(config(**{**settings, **more}), threaded=False)

@@ -15,8 +15,8 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from tests.tiny_model import TEMPLATE, tiny_tokenizer
 from tests.trainers.playing import workflow_attempts
-from trainers.flat import FlatTemplate, UnfitError
-from trainers.rows import seen
+from trainers.data.chat_template import FlatTemplate, UnfitError
+from trainers.data.sft_rows import seen
 
 DOMAIN = get_domain("telecom")
 TOOLS = [tool.schema for tool in DOMAIN.agent_tools.values()]

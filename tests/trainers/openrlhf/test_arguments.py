@@ -12,15 +12,15 @@ import pytest
 
 from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import RewardConfig
-from trainers.cluster.arguments import grpo_arguments, sft_arguments
 from trainers.config import GRPOConfig, SFTConfig, load_config
-from trainers.standins import standins
+from trainers.openrlhf.arguments import grpo_arguments, sft_arguments
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
-RECIPES = Path(__file__).parents[2] / "trainers" / "recipes"
+RECIPES = Path(__file__).parents[3] / "trainers" / "recipes"
 HARDWARE = sorted((RECIPES / "hardware").glob("*.yaml"))
 GRPO = sorted(path for path in RECIPES.glob("*grpo*.yaml"))
 SFT = sorted(path for path in RECIPES.glob("*sft*.yaml"))
-AGENT = "trainers/agent_func.py"
+AGENT = "trainers/openrlhf/agent_func.py"
 
 Parse = Callable[[str, list[str]], Any]
 
@@ -43,7 +43,7 @@ def parse(monkeypatch: pytest.MonkeyPatch) -> Iterator[Parse]:
         monkeypatch.setattr(openrlhf, "get_strategy", stop)
         monkeypatch.setattr(ray, "is_initialized", lambda: True)
         monkeypatch.setattr(sys, "argv", [module, *arguments])
-        with standins(), pytest.raises(Parsed) as caught:
+        with gpu_packages_optional(), pytest.raises(Parsed) as caught:
             runpy.run_module(module, run_name="__main__")
         return caught.value.args[0]
 

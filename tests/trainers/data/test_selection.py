@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tau2_gym.errors import ConfigError
-from trainers.selection import Rules, balanced, choose, dedupe
+from trainers.data.selection import Rules, balanced, choose, dedupe
 
 
 def attempt(task: str, trial: int, reward: float | None, partial: float, **more: Any) -> Any:

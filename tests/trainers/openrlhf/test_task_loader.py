@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from trainers.cluster.stream import MOST_DRAWS, TaskStream, batch
 from trainers.config import GRPOConfig, load_config
+from trainers.openrlhf.task_loader import MOST_DRAWS, TaskStream, batch
 
 TASKS = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1"), ("retail", "2")]
 

@@ -58,7 +58,7 @@ def _vllm() -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def standins() -> Iterator[None]:
+def gpu_packages_optional() -> Iterator[None]:
     """Stand in for flash-attn and vLLM, if they are not installed, while OpenRLHF is imported."""
     modules: dict[str, dict[str, Any]] = {}
     for package, contents in (("flash_attn", _flash_attn()), ("vllm", _vllm())):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.tiny_model import torch
 from tests.trainers.scripted import TOKENIZER, ScriptedEngine, config, gold, play_one
 from trainers.credit import group_advantages
-from trainers.experience import EpisodeSamples, ExperienceMaker, turns_of
+from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker, turns_of
 
 PAD = TOKENIZER.pad_token_id
 

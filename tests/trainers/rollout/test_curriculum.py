@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.curriculum import Curriculum, Key, draw_tasks, task_of
+from trainers.rollout.curriculum import Curriculum, Key, draw_tasks, task_of
 from trainers.sections import Curriculum as Settings
 
 TASKS: list[Key] = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1")]

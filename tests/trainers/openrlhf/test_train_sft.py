@@ -14,12 +14,12 @@ from benchmarks.run import Setup, make_player
 from tau2_gym.domains.base import get_domain
 from tests.tiny_model import tiny_tokenizer
 from tests.trainers.cpu import CPU, PATIENCE, changed, run_on_cpu, tiny
-from trainers.cluster.arguments import sft_arguments
 from trainers.config import SFTConfig
-from trainers.dataset import DATA, read_rows, write_rows
-from trainers.rows import RowMaker, make_rows
+from trainers.data.dataset import DATA, read_rows, write_rows
+from trainers.data.sft_rows import RowMaker, make_rows
+from trainers.openrlhf.arguments import sft_arguments
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 from trainers.sections import Optimizer, Run
-from trainers.standins import standins
 
 ROWS, BATCH = 16, 4
 
@@ -80,7 +80,7 @@ def losses(output: Path) -> dict[int, float]:
 
 
 def test_exactly_what_the_assistant_says_is_trained(data: Path) -> None:
-    with standins():
+    with gpu_packages_optional():
         from datasets import Dataset
         from openrlhf.datasets import SFTDataset
 

@@ -1,5 +1,5 @@
 """What `--train.agent_func_path` of OpenRLHF points to."""
 
-from trainers.executor import EpisodeExecutor as AgentExecutor
+from trainers.rollout.executor import EpisodeExecutor as AgentExecutor
 
 __all__ = ["AgentExecutor"]

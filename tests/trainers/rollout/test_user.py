@@ -11,7 +11,7 @@ from tau2_gym.users.llm import LLMUser
 from tau2_gym.users.scripted import ScriptedUser
 from tests.chat_server import Brain, ChatServer, Status
 from trainers.config import GRPOConfig, load_config
-from trainers.user import check_user, make_training_user
+from trainers.rollout.user import check_user, make_training_user
 
 NAME = "Qwen/Qwen3-4B-Instruct-2507"
 CALL = {

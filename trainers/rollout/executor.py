@@ -37,11 +37,11 @@ from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.types import Fault, Termination
 from trainers.config import SETTINGS, GRPOConfig
-from trainers.engine import EngineBackend
-from trainers.standins import standins
-from trainers.user import make_training_user
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
+from trainers.rollout.engine_backend import EngineBackend
+from trainers.rollout.user import make_training_user
 
-with standins():
+with gpu_packages_optional():
     from openrlhf.utils.agent import AgentExecutorBase
 
 

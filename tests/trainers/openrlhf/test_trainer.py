@@ -15,10 +15,10 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/trai
 pytest.importorskip("deepspeed", reason="DeepSpeed is not installed: see docs/training.md")
 pytest.importorskip("ray")
 
-from trainers.cluster import trainer
-from trainers.cluster.stream import TaskStream
 from trainers.config import GRPOConfig, load_config
-from trainers.experience import EpisodeSamples
+from trainers.openrlhf import trainer
+from trainers.openrlhf.experience import EpisodeSamples
+from trainers.openrlhf.task_loader import TaskStream
 
 
 def looked_up(*functions: Any) -> set[str]:

@@ -11,9 +11,9 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from tests.tiny_model import Tidying, tiny_tokenizer
 from tests.trainers.playing import LINES, TASKS, Parrot, parrot_attempt, workflow_attempts
-from trainers import rows as rows_module
-from trainers.flat import UnfitError
-from trainers.rows import RowMaker, make_rows
+from trainers.data import sft_rows
+from trainers.data.chat_template import UnfitError
+from trainers.data.sft_rows import RowMaker, make_rows
 
 INSTRUCT = tiny_tokenizer("instruct")
 
@@ -164,9 +164,9 @@ def test_rows_are_of_the_source_and_the_folder_that_are_named(
         return get_domain(name)
 
     prompts = []
-    monkeypatch.setattr(rows_module, "get_domain", get)
+    monkeypatch.setattr(sft_rows, "get_domain", get)
     monkeypatch.setattr(
-        rows_module, "make_prompt", lambda *args: prompts.append(args) or (lambda view: "Be kind.")
+        sft_rows, "make_prompt", lambda *args: prompts.append(args) or (lambda view: "Be kind.")
     )
     attempt = workflow_attempts()[0]
     row = maker(source="elsewhere", data_dir="there").row(attempt)

@@ -16,10 +16,10 @@ import torch
 
 from trainers.config import GRPOConfig
 from trainers.credit import group_advantages
-from trainers.executor import settings_of_environment
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
+from trainers.rollout.executor import settings_of_environment
 
-with standins():
+with gpu_packages_optional():
     from openrlhf.trainer.ppo_utils.experience_maker import RemoteExperienceMaker
     from openrlhf.trainer.ppo_utils.samples_generator import SamplesGenerator
 

@@ -2,7 +2,7 @@
 
 A row holds `messages`, a conversation by role and content, and where it comes from. Whatever could
 make training differ from playing is checked when a row is made, against the tokenizer of the model to
-be trained (see `trainers.flat`); a conversation that does not pass is refused, never cut.
+be trained (see `trainers.data.chat_template`); a conversation that does not pass is refused, never cut.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from agents.trajectory import Segment, Trajectory
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import chat_message
 from tau2_gym.types import Message
-from trainers.flat import Encoded, Flat, FlatTemplate, UnfitError
+from trainers.data.chat_template import Encoded, Flat, FlatTemplate, UnfitError
 from trainers.tasks import outside_base
 
 Row = dict[str, Any]

@@ -14,10 +14,10 @@ import pytest
 from tau2_gym.domains.base import get_domain
 from tests.tiny_model import torch
 from tests.trainers.cpu import CPU, PATIENCE, changed, run_on_cpu, tiny
-from trainers.cluster.arguments import grpo_arguments
 from trainers.config import GRPOConfig
 from trainers.credit import group_advantages
-from trainers.experience import turns_of
+from trainers.openrlhf.arguments import grpo_arguments
+from trainers.openrlhf.experience import turns_of
 from trainers.sections import (
     Algorithm,
     Curriculum,
@@ -30,7 +30,7 @@ from trainers.sections import (
 )
 
 GROUPS, SIZE, STEPS = 2, 4, 4
-AGENT = Path(__file__).parents[2] / "trainers" / "agent_func.py"
+AGENT = Path(__file__).parents[3] / "trainers" / "openrlhf" / "agent_func.py"
 
 __all__ = ["tiny"]
 

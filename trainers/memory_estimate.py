@@ -21,8 +21,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau2_gym.errors import ConfigError
-from trainers.cluster.arguments import SAVE_EVERY
 from trainers.config import GRPOConfig, SFTConfig
+from trainers.openrlhf.arguments import SAVE_EVERY
 from trainers.sections import Hardware
 
 GIB = 2**30
@@ -30,7 +30,7 @@ GIB = 2**30
 LOGITS = 4
 """Float32 copies of the logits at the height of OpenRLHF 0.11.2's backward pass: logits, the gradients
 that reach them from the log-probability's two terms, and what adds these up; with an entropy bonus its
-own take the place of one. Measured in `tests/trainers/test_memory.py`."""
+own take the place of one. Measured in `tests/trainers/test_memory_estimate.py`."""
 
 OVERHEAD = 4 * GIB
 """Contexts and workspaces of CUDA and NCCL, ZeRO's buckets, an engine that sleeps, fragmentation."""

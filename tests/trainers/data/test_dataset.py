@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tau2_gym.errors import DataError
-from trainers.dataset import read_rows, write_rows
+from trainers.data.dataset import read_rows, write_rows
 
 TALK = [
     {"role": "system", "content": "Be kind."},

@@ -12,16 +12,16 @@ import json
 from typing import Any
 
 from agents.attempts import SUCCESS
-from trainers.cluster.stream import TaskStream, batch
-from trainers.curriculum import task_of
-from trainers.executor import refuse_spoilt, settings_of_environment
-from trainers.experience import EpisodeSamples, ExperienceMaker, score_masked
 from trainers.log import RunLog
 from trainers.metrics import episodes, evaluation_metrics, training_metrics
-from trainers.standins import standins
+from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker, score_masked
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
+from trainers.openrlhf.task_loader import TaskStream, batch
+from trainers.rollout.curriculum import task_of
+from trainers.rollout.executor import refuse_spoilt, settings_of_environment
 from trainers.tasks import run_tasks
 
-with standins():
+with gpu_packages_optional():
     import torch
     from openrlhf.trainer import ppo_trainer, ppo_trainer_async
 

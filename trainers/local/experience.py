@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from trainers.config import GRPOConfig
-from trainers.experience import EpisodeSamples, ExperienceMaker
-from trainers.standins import standins
+from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
-with standins():
+with gpu_packages_optional():
     from openrlhf.models.utils import masked_mean
     from openrlhf.trainer.ppo_utils.experience import Experience
     from openrlhf.trainer.ppo_utils.kl_controller import FixedKLController

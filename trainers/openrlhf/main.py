@@ -1,4 +1,4 @@
-"""`openrlhf.cli.train_ppo_ray` with our trainers: `python -m trainers.cluster.main`.
+"""`openrlhf.cli.train_ppo_ray` with our trainers: `python -m trainers.openrlhf.main`.
 
 Takes OpenRLHF's arguments, and the recipe from the file that TAU2_GYM_TRAINING names; `python -m
 trainers.grpo` writes both.
@@ -15,8 +15,8 @@ from typing import Any
 
 import trainers
 from trainers.config import SETTINGS
-from trainers.executor import settings_of_environment
-from trainers.standins import standins
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
+from trainers.rollout.executor import settings_of_environment
 
 CLI = "openrlhf.cli.train_ppo_ray"
 
@@ -54,10 +54,10 @@ def main(arguments: Sequence[str]) -> None:
     settings_of_environment()
     if not ray.is_initialized():
         ray.init(runtime_env=runtime_env())
-    with standins():
+    with gpu_packages_optional():
         from openrlhf.trainer import ppo_trainer, ppo_trainer_async
 
-        from trainers.cluster.trainer import AsyncTrainer, Trainer
+        from trainers.openrlhf.trainer import AsyncTrainer, Trainer
 
     ppo_trainer.PPOTrainer = ray.remote(Trainer)
     ppo_trainer_async.PPOTrainerAsync = ray.remote(AsyncTrainer)

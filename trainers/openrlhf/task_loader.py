@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from trainers.config import GRPOConfig
-from trainers.curriculum import Curriculum, draw_tasks
+from trainers.rollout.curriculum import Curriculum, draw_tasks
 
 Task = tuple[str, str]
 """Domain and task id."""

@@ -13,9 +13,8 @@ from typer.testing import CliRunner, Result
 
 from tau2_gym.errors import ConfigError
 from trainers import grpo, sft
-from trainers.cluster.arguments import grpo_arguments
 from trainers.config import GRPOConfig, SFTConfig, load_config
-from trainers.memory import (
+from trainers.memory_estimate import (
     GIB,
     LOGITS,
     Shape,
@@ -26,6 +25,7 @@ from trainers.memory import (
     local_memory,
     shape_of,
 )
+from trainers.openrlhf.arguments import grpo_arguments
 
 pytest.importorskip("transformers", reason="transformers is not installed")
 
@@ -198,8 +198,8 @@ MEASURE = """
 import re, sys, torch
 from pathlib import Path
 from transformers import Qwen3Config, Qwen3ForCausalLM
-from trainers.standins import standins
-with standins():
+from trainers.openrlhf.gpu_packages import gpu_packages_optional
+with gpu_packages_optional():
     from openrlhf.models import Actor, PolicyLoss, aggregate_loss
 VOCABULARY, TOKENS = 80_000, 512
 sizes = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, head_dim=16)

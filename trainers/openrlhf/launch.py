@@ -15,12 +15,12 @@ from typing import Any
 import trainers
 from agents.checkpoints import looks_local
 from tau2_gym.errors import ConfigError
-from trainers.cluster.arguments import grpo_arguments, sft_arguments
 from trainers.config import SETTINGS, GRPOConfig, SFTConfig
 from trainers.local.learner import CHECKPOINTS
+from trainers.openrlhf.arguments import grpo_arguments, sft_arguments
 
 ROOT = Path(trainers.__file__).resolve().parents[1]
-AGENT = Path("trainers") / "agent_func.py"
+AGENT = Path("trainers") / "openrlhf" / "agent_func.py"
 
 FILE = "config.json"
 """In a run's folder: what the run was started with. Every node must be able to read it."""
@@ -85,7 +85,7 @@ def grpo_launch(config: GRPOConfig) -> Launch:
     agent = AGENT if job else ROOT / AGENT
     python = "python" if job else sys.executable
     settings = f"{SETTINGS}={config.run.output / FILE}"
-    words = ["env", settings, python, "-m", "trainers.cluster.main"]
+    words = ["env", settings, python, "-m", "trainers.openrlhf.main"]
     words += grpo_arguments(config, str(agent))
     if job:
         submit = ["ray", "job", "submit", "--address", config.hardware.ray_address]

@@ -1,0 +1,1 @@
+"""From attempts to rows that a model is fine-tuned on."""

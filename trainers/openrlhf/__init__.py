@@ -1,0 +1,1 @@
+"""OpenRLHF: its command lines on GPUs, its trainers with our episodes, and its classes without GPUs."""
