@@ -39,18 +39,85 @@ errors into advantages of nearly 1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from pydantic import AfterValidator
+
+from tau2_gym.errors import one_of
 
 EPSILON = 1e-6
 
-Credit = Literal["trajectory", "turn"]
+Rewards = Sequence[Sequence[float]]
+"""For each episode of a group what each of its turns earned."""
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A way to tell what the turns of a group were worth.
+
+    Attributes:
+        what: what it gives, in a few words for `--help`.
+        advantages: computes them, from the rewards of the episodes that are not masked (at least two,
+            whose totals differ), whether to divide by the deviation (`std_norm`), and the discount
+            per turn. Returns an array of (episodes, longest episode), or of (episodes, 1) if all
+            turns of an episode share one number.
+        discounts: whether the discount counts.
+    """
+
+    what: str
+    advantages: Callable[[Rewards, bool, float], np.ndarray]
+    discounts: bool = False
+
+
+def normalised(values: np.ndarray, std_norm: bool) -> np.ndarray:
+    """Each column less its mean; with `std_norm`, divided by the largest deviation of a column."""
+    advantages = values - values.mean(axis=0)
+    if std_norm:
+        advantages /= values.std(axis=0).max() + EPSILON
+    return advantages
+
+
+def _trajectory(rewards: Rewards, std_norm: bool, gamma: float) -> np.ndarray:
+    return normalised(np.array([sum(turns) for turns in rewards])[:, None], std_norm)
+
+
+def _turn(rewards: Rewards, std_norm: bool, gamma: float) -> np.ndarray:
+    values = np.zeros((len(rewards), max(map(len, rewards))))
+    for row, turns in zip(values, rewards, strict=True):
+        following = 0.0
+        for turn in reversed(range(len(turns))):
+            following = turns[turn] + gamma * following
+            row[turn] = following
+    return normalised(values, std_norm)
+
+
+ESTIMATORS: dict[str, Estimator] = {
+    "trajectory": Estimator("one advantage per episode (GRPO)", _trajectory),
+    "turn": Estimator("one per turn, from the rewards still to come", _turn, discounts=True),
+}
+"""Every estimator by its name. To add one, add an entry: settings and `--help` follow."""
+
+
+def known(credit: str) -> str:
+    """The name of an estimator, as it is.
+
+    Raises:
+        ConfigError: there is no estimator of that name.
+    """
+    if credit not in ESTIMATORS:
+        raise one_of("credit", credit, ESTIMATORS)
+    return credit
+
+
+Credit = Annotated[str, AfterValidator(known)]
+"""The name of an estimator, checked where settings are read."""
 
 
 def group_advantages(
-    rewards: Sequence[Sequence[float]],
+    rewards: Rewards,
     masked: Sequence[bool],
     *,
     credit: Credit = "trajectory",
@@ -62,31 +129,25 @@ def group_advantages(
     Args:
         rewards: for each episode what each of its turns earned.
         masked: for each episode whether to leave it out, because somebody else has spoilt it.
-        credit: see the module's docstring.
+        credit: the name of an estimator (see `ESTIMATORS`, and the module's docstring).
         std_norm: divide by the group's standard deviation σ.
-        gamma: discount a turn, of `turn`.
+        gamma: discount per turn, of estimators that discount.
 
     Returns:
         An advantage for each turn of each episode.
+
+    Raises:
+        ConfigError: there is no estimator of that name.
     """
-    zero = [[0.0] * len(turns) for turns in rewards]
+    estimator = ESTIMATORS[known(credit)]
+    found = [[0.0] * len(turns) for turns in rewards]
     valid = [i for i, hidden in enumerate(masked) if not hidden]
     totals = np.array([sum(rewards[i]) for i in valid])
     if len(valid) < 2 or np.ptp(totals) <= EPSILON:
-        return zero
-    if credit == "trajectory":
-        values = totals[:, None]
-    else:
-        values = np.zeros((len(valid), max(len(rewards[i]) for i in valid)))
-        for row, i in zip(values, valid, strict=True):
-            following = 0.0
-            for turn in reversed(range(len(rewards[i]))):
-                following = rewards[i][turn] + gamma * following
-                row[turn] = following
-    advantages = values - values.mean(axis=0)
-    if std_norm:
-        advantages /= values.std(axis=0).max() + EPSILON
-    for row, i in zip(advantages, valid, strict=True):
+        return found
+    played = [rewards[i] for i in valid]
+    advantages = estimator.advantages(played, std_norm, gamma)
+    for i, row in zip(valid, advantages, strict=True):
         turns = len(rewards[i])
-        zero[i] = [float(row[0])] * turns if credit == "trajectory" else row[:turns].tolist()
-    return zero
+        found[i] = row.tolist() * turns if len(row) == 1 else row[:turns].tolist()
+    return found

@@ -17,6 +17,7 @@ from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from trainers.config import GRPOConfig, load_config
+from trainers.credit import ESTIMATORS
 from trainers.memory_estimate import needs
 from trainers.openrlhf.launch import check_same, grpo_launch
 from trainers.options import (
@@ -37,6 +38,8 @@ from trainers.tasks import evaluation_cost, judge_note, run_tasks
 
 app = typer.Typer(add_completion=False)
 
+CREDIT = f"{'; '.join(f'{name}: {credit.what}' for name, credit in ESTIMATORS.items())}."
+
 
 @app.command()
 def main(
@@ -46,7 +49,7 @@ def main(
     user: Annotated[str, typer.Option(help="scripted, or litellm for a model.")] = "",
     user_model: Annotated[str, typer.Option(help="For example gpt-4.1-mini.")] = "",
     user_url: Annotated[str, typer.Option(help="An OpenAI-compatible server.")] = "",
-    credit: Annotated[str, typer.Option(help="trajectory, or turn.")] = "",
+    credit: Annotated[str, typer.Option(help=CREDIT)] = "",
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     seed: Seed = None,
     output: Output = None,

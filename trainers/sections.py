@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tau2_gym.domains import DOMAINS
 from tau2_gym.rewards import RewardConfig
+from trainers.credit import Credit
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -124,9 +125,8 @@ class Algorithm(Section):
     """The policy-gradient loss (OpenRLHF's `PolicyLoss`) and its advantages (`trainers.credit`).
 
     Attributes:
-        credit: `trajectory`: one advantage an episode (GRPO). `turn`: one a turn, from the rewards
-            still to come.
-        gamma: discount a turn, of `turn`.
+        credit: the name of an estimator of advantages, of `trainers.credit.ESTIMATORS`.
+        gamma: discount per turn, of estimators that discount.
         std_norm: divide by the group's standard deviation (GRPO), or not (Dr. GRPO).
         clip: how far below and above 1 the probability ratio counts.
         dual_clip: bound on the loss of unlikely bad actions; None is off.
@@ -147,7 +147,7 @@ class Algorithm(Section):
             if that was not lower still; None leaves it. No cut-off ever adds to a reward.
     """
 
-    credit: Literal["trajectory", "turn"] = "trajectory"
+    credit: Credit = "trajectory"
     gamma: float = Field(default=1.0, ge=0, le=1)
     std_norm: bool = True
     clip: tuple[Positive, Positive] = (0.2, 0.28)

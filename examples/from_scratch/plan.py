@@ -20,7 +20,7 @@ class Arm:
     Attributes:
         name: for tables.
         reward: the environment's preset.
-        credit: `trajectory` or `turn`.
+        credit: an estimator of `trainers.credit`.
     """
 
     name: str

@@ -163,7 +163,7 @@ class Pipeline:
                 concurrency=120,
             ),
             algorithm=Algorithm(
-                credit=arm.credit,  # type: ignore[arg-type]
+                credit=arm.credit,
                 # A mean over all tokens weighs failures more: those who go round in circles talk most.
                 loss="seq-mean-token-mean",
                 correction="off",  # sampling and training are the same arithmetic here

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+import runpy
 from collections.abc import Callable, Sequence
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import typer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.credit import EPSILON, Credit, group_advantages
+from tau2_gym.errors import ConfigError
+from trainers import credit as estimators
+from trainers.config import GRPOConfig, load_config
+from trainers.credit import EPSILON, ESTIMATORS, Credit, group_advantages
 
 CREDITS: tuple[Credit, ...] = ("trajectory", "turn")
 GROUP = [[0.25, 1.0], [0.25], [0.0, 0.0, 0.0]]
@@ -288,3 +295,47 @@ def test_means_over_those_still_under_way_can_hide_that_going_on_pays() -> None:
     assert returns_of_centred(group) == [[0.0], [0.0] * 2, [0.0] * 3]
     found = group_advantages(group, [False] * 3, credit="turn", std_norm=False)
     assert found == [[-1.0], [0.0, 0.0], [1.0, 1.0, pytest.approx(2 / 3)]]
+
+
+def test_an_estimator_is_one_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings, advantages and `--help` know it."""
+
+    def against_the_others(rewards: estimators.Rewards, std_norm: bool, gamma: float) -> np.ndarray:
+        totals = [sum(turns) for turns in rewards]
+        others = len(totals) - 1
+        return np.array([[total - (sum(totals) - total) / others] for total in totals])
+
+    what = "one per episode, against the mean of the others (RLOO)"
+    monkeypatch.setitem(ESTIMATORS, "rloo", estimators.Estimator(what, against_the_others))
+    config = load_config(GRPOConfig, None, {"model": "m", "algorithm.credit": "rloo"})
+    again = GRPOConfig.model_validate_json(config.model_dump_json())
+    assert again.algorithm.credit == "rloo"
+    found = group_advantages(
+        [[1.0, 1.0], [0.5], [9.0], [0.5]], [False, False, True, False], credit="rloo"
+    )
+    assert found == [[1.5, 1.5], [-0.75], [0.0], [-0.75]]
+    helped = help_of_credit()
+    assert all(f"{name}: {entry.what}" in helped for name, entry in ESTIMATORS.items())
+
+
+def help_of_credit() -> str:
+    """What `python -m trainers.grpo --help` says of `--credit`, with the module run again."""
+    command = typer.main.get_command(runpy.run_module("trainers.grpo")["app"])
+    (credit,) = [item for item in command.params if item.name == "credit"]
+    return str(getattr(credit, "help", ""))
+
+
+def test_every_estimator_is_described() -> None:
+    page = Path("docs/training.md").read_text(encoding="utf-8")
+    assert [name for name in ESTIMATORS if f"| `{name}` |" not in page] == []
+
+
+@pytest.mark.parametrize("wrong", ["tun", "", "Turn", 3])
+def test_an_unknown_estimator_is_refused_with_all_there_are(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match=r"algorithm\.credit: "):
+        load_config(GRPOConfig, None, {"model": "m", "algorithm.credit": wrong})
+    if isinstance(wrong, str):
+        with pytest.raises(
+            ConfigError, match=f"unknown credit '{wrong}'; allowed: trajectory, turn"
+        ):
+            group_advantages(GROUP, PLAYED, credit=wrong)

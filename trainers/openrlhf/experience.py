@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from trainers.config import GRPOConfig
-from trainers.credit import group_advantages
+from trainers.credit import ESTIMATORS, group_advantages
 from trainers.openrlhf.gpu_packages import gpu_packages_optional
 from trainers.rollout.executor import settings_of_environment
 
@@ -96,6 +96,7 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
         if self.config.curriculum.advantage:
             first, row = group[0]
             weight = float(first.info["weight"][row])
+        discount = algorithm.gamma if ESTIMATORS[algorithm.credit].discounts else 1.0
         totals = [sum(earned) for earned, hidden in zip(rewards, masked, strict=True) if not hidden]
         spread = float(torch.tensor(totals or [0.0]).std(correction=0))
         for (e, row), spans, earned, worth in zip(group, turns, rewards, advantages, strict=True):
@@ -103,7 +104,7 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
             for (begin, end), reward, advantage in reversed(
                 list(zip(spans, earned, worth, strict=True))
             ):
-                to_come = reward + (algorithm.gamma if algorithm.credit == "turn" else 1) * to_come
+                to_come = reward + discount * to_come
                 e.advantages[row, begin:end] = weight * advantage
                 e.returns[row, begin:end] = to_come
             e.info["return"][row] = sum(earned)
