@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
 from tau2_gym.errors import ConfigError, one_of
@@ -83,26 +83,59 @@ class Overlong:
                 f"{self.limit} and {self.factor}"
             )
 
-    def penalty(self, length: int) -> float:
+    def penalty(self, length: float) -> float:
         """The (negative) amount for a total length."""
         return min((self.limit - self.buffer - length) / self.buffer * self.factor, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """How an optional term is paid. Its name and amount are a field of `RewardConfig`.
+
+    Attributes:
+        what: what it pays, for the documentation.
+        counts: what is counted of a turn.
+        pays: what a count earns, given the official reward at the end (None if it takes a judge, or
+            before the end).
+        at_end: pay once, at the end, for all turns together; else after each turn for that turn.
+        kind: the class of its option, which may be given as a mapping; None if it is a number.
+    """
+
+    what: str
+    counts: Callable[[RewardConfig, Turn], float]
+    pays: Callable[[RewardConfig, float, float | None], float]
+    at_end: bool = False
+    kind: type[Any] | None = None
+
+
+def _penalty(name: str, what: str, counts: Callable[[Turn], float]) -> dict[str, Term]:
+    """The metadata of a term that takes its amount for each of what is counted."""
+
+    def pays(config: RewardConfig, count: float, official: float | None) -> float:
+        rate: float = getattr(config, name)
+        return -rate * count
+
+    return {"term": Term(what, lambda config, turn: counts(turn), pays)}
+
+
+def _bonus(config: RewardConfig, turns: float, official: float | None) -> float:
+    bonus = min(config.tool_call_cap, config.tool_call * turns)
+    return bonus if (official or 0.0) < 1.0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class RewardConfig:
     """What an environment pays.
 
+    An optional term is one field: its name, what turns it off (0 or None), and its `Term`. Checks,
+    the ledger and the logs of training follow from it. `docs/rewards.md` describes each.
+
     Attributes:
         preset: see the module's docstring.
         alpha: weight of the partial score; by default the domain's (`ALPHA`).
         weights: of its components; by default the domain's.
         gamma: discount of the `potential` preset.
-        tool_call: paid at the end of an episode that earned less than 1, for each turn with a valid
-            call, up to `tool_call_cap` (GRPO-TCR: 0.1 and 0.4). Failed and repeated calls are not
-            valid.
         tool_call_cap: the most that `tool_call` pays in an episode, up to 1.
-        malformed, ownership, tool_error, repetition: taken for each such event (see `Turn`).
-        overlong: penalty on the agent's total length, or None.
         lenient_actions: count an expected action towards the partial score as tau2-bench's ACTION
             check does: failed calls, calls without arguments and the other side's calls count, too.
             For parity with Barnes' tau2 pipeline alone: one message that calls every tool with `{}`
@@ -117,13 +150,63 @@ class RewardConfig:
     alpha: float | None = None
     weights: Weights | None = None
     gamma: float = 1.0
-    tool_call: float = 0.0
+    tool_call: float = field(
+        default=0.0,
+        metadata={
+            "term": Term(
+                "at the end of an episode with R < 1: min(`tool_call_cap`, `tool_call` × turns with a "
+                "valid call), the cap at most 1. A call is valid if it succeeded and did not repeat one "
+                "with the world unchanged since (GRPO-TCR: .1 and .4)",
+                lambda config, turn: turn.valid_calls > 0,
+                _bonus,
+                at_end=True,
+            )
+        },
+    )
     tool_call_cap: float = 0.4
-    malformed: float = 0.0
-    ownership: float = 0.0
-    tool_error: float = 0.0
-    repetition: float = 0.0
-    overlong: Overlong | None = None
+    malformed: float = field(
+        default=0.0,
+        metadata=_penalty(
+            "malformed",
+            "minus the amount for an action that cannot be read",
+            lambda turn: turn.malformed,
+        ),
+    )
+    ownership: float = field(
+        default=0.0,
+        metadata=_penalty(
+            "ownership",
+            "minus the amount for each call of a tool that only the user has",
+            lambda turn: turn.ownership,
+        ),
+    )
+    tool_error: float = field(
+        default=0.0,
+        metadata=_penalty(
+            "tool_error", "minus the amount for each failed call", lambda turn: turn.errors
+        ),
+    )
+    repetition: float = field(
+        default=0.0,
+        metadata=_penalty(
+            "repetition",
+            "minus the amount for each call or text that repeats one with the world unchanged",
+            lambda turn: turn.repeated,
+        ),
+    )
+    overlong: Overlong | None = field(
+        default=None,
+        metadata={
+            "term": Term(
+                "`Overlong(limit, buffer, factor, length)`: at the end min((limit − buffer − L)/buffer · "
+                "factor, 0), L the length of what the agent wrote (characters, or what `length` measures)",
+                lambda config, turn: config.overlong.length(turn.text),  # type: ignore[union-attr]
+                lambda config, length, official: config.overlong.penalty(length),  # type: ignore[union-attr]
+                at_end=True,
+                kind=Overlong,
+            )
+        },
+    )
     lenient_actions: bool = False
 
     def __post_init__(self) -> None:
@@ -131,15 +214,7 @@ class RewardConfig:
             raise one_of("reward preset", self.preset, PRESETS)
         if not 0 <= self.gamma <= 1:
             raise ConfigError(f"gamma must lie in [0, 1], not {self.gamma}")
-        for name in (
-            "alpha",
-            "tool_call",
-            "tool_call_cap",
-            "malformed",
-            "ownership",
-            "tool_error",
-            "repetition",
-        ):
+        for name in AMOUNTS:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise ConfigError(
@@ -150,6 +225,17 @@ class RewardConfig:
                 f"tool_call_cap must not exceed 1, and is {self.tool_call_cap}: failing would pay "
                 "more than solving the task"
             )
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The names of the optional terms that are paid."""
+        return tuple(name for name in TERMS if getattr(self, name))
+
+    @property
+    def ledger_names(self) -> tuple[str, ...]:
+        """The names of all amounts that can be in the ledger, in its order."""
+        preset = () if self.preset == "sparse" else (self.preset,)
+        return (*preset, "official", *self.terms)
 
     @classmethod
     def of(cls, reward: str | Mapping[str, Any] | RewardConfig) -> RewardConfig:
@@ -168,10 +254,21 @@ class RewardConfig:
                 f"RewardConfig, not {type(reward).__name__}"
             )
         options = dict(reward)
-        for name, kind in (("weights", Weights), ("overlong", Overlong)):
+        kinds: dict[str, type[Any]] = {"weights": Weights, **KINDS}
+        for name, kind in kinds.items():
             if isinstance(options.get(name), Mapping):
                 options[name] = _build(kind, f"option of {name}", options[name])
         return _build(cls, "reward option", options)
+
+
+TERMS: dict[str, Term] = {
+    item.name: item.metadata["term"] for item in fields(RewardConfig) if "term" in item.metadata
+}
+"""The optional terms by name, in the order of the ledger."""
+
+KINDS = {name: term.kind for name, term in TERMS.items() if term.kind is not None}
+AMOUNTS = ("alpha", "tool_call_cap", *(name for name in TERMS if name not in KINDS))
+"""Options that are numbers, and must not be negative."""
 
 
 def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
@@ -243,12 +340,16 @@ class Accountant:
 
     config: RewardConfig
     domain: str
-    valid_turns: int = 0
-    length: int = 0
+    counts: dict[str, float] = field(default_factory=dict)
+    """What has been counted so far, for each optional term that is paid."""
+
+    def __post_init__(self) -> None:
+        if not self.counts:
+            self.counts = dict.fromkeys(self.config.terms, 0)
 
     def fork(self) -> Accountant:
         """An independent copy."""
-        return Accountant(self.config, self.domain, self.valid_turns, self.length)
+        return Accountant(self.config, self.domain, dict(self.counts))
 
     @property
     def weights(self) -> Weights:
@@ -276,7 +377,6 @@ class Accountant:
             official: the official reward then; None if it takes a judge, which pays nothing here.
         """
         config, alpha = self.config, self.alpha
-        self.valid_turns += turn.valid_calls > 0
         ledger: Ledger = {}
         if config.preset == "progress":
             ledger["progress"] = alpha * (after - before)
@@ -285,19 +385,11 @@ class Accountant:
         elif config.preset == "shaped":
             ledger["shaped"] = alpha * after if ended else 0.0
         ledger["official"] = (official or 0.0) if ended else 0.0
-        if config.tool_call:
-            earns = ended and (official or 0.0) < 1.0
-            bonus = min(config.tool_call_cap, config.tool_call * self.valid_turns)
-            ledger["tool_call"] = bonus if earns else 0.0
-        for name, rate, count in (
-            ("malformed", config.malformed, turn.malformed),
-            ("ownership", config.ownership, turn.ownership),
-            ("tool_error", config.tool_error, turn.errors),
-            ("repetition", config.repetition, turn.repeated),
-        ):
-            if rate:
-                ledger[name] = -rate * count
-        if config.overlong is not None:
-            self.length += config.overlong.length(turn.text)
-            ledger["overlong"] = config.overlong.penalty(self.length) if ended else 0.0
+        for name, so_far in self.counts.items():
+            term = TERMS[name]
+            count = term.counts(config, turn)
+            if term.at_end:
+                self.counts[name] = count = so_far + count
+            due = ended or not term.at_end
+            ledger[name] = term.pays(config, count, official) if due else 0.0
         return ledger

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
 import math
+import os
 import random
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +20,7 @@ from tau2_gym.rewards import (
     ALPHA,
     PRESETS,
     TELECOM_WEIGHTS,
+    TERMS,
     Accountant,
     Overlong,
     RewardConfig,
@@ -430,3 +436,65 @@ def test_calls_that_fail_or_are_the_users_pay_nothing_unless_asked_for() -> None
         assert (reward > 0) is strict
         assert info["checks"]["performed"].count(True) == 1
     assert scores[True] < scores[False]
+
+
+# A term is one field
+
+
+ADDED = """
+    haste: float = field(
+        default=0.0,
+        metadata=_penalty(
+            "haste",
+            "minus the amount for each call made",
+            lambda turn: turn.calls,
+        ),
+    )
+"""
+USED = """
+from tau2_gym.envs.agent_env import Tau2Env
+from tau2_gym.rewards import TERMS, RewardConfig
+
+env = Tau2Env("mock", reward={"preset": "sparse", "haste": 0.5})
+env.reset(seed=0, options={"task_id": "create_task_1"})
+_, reward, *_, info = env.step('get_users()')
+print(reward, info["reward_terms"], TERMS["haste"].what)
+try:
+    RewardConfig(haste=-1)
+except ValueError as error:
+    print(error)
+
+from trainers.config import GRPOConfig
+from trainers.executor import EpisodeExecutor
+
+settings = {"model": "m", "environment": {"reward": {"preset": "sparse", "haste": 0.5}}}
+print(EpisodeExecutor(GRPOConfig.model_validate(settings), threaded=False)._terms)
+"""
+
+
+def test_a_term_is_one_field(tmp_path: Path) -> None:
+    """Added in one place it is checked, paid, booked, and logged while training."""
+    pytest.importorskip("openrlhf", reason="training takes OpenRLHF")
+    for package in ("tau2_gym", "agents", "benchmarks", "trainers"):
+        shutil.copytree(package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    module = tmp_path / "tau2_gym" / "rewards.py"
+    code = module.read_text(encoding="utf-8")
+    begin = "    overlong: Overlong | None = field("
+    assert begin in code
+    module.write_text(code.replace(begin, ADDED.lstrip("\n") + begin), encoding="utf-8")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", USED], cwd=tmp_path, env=env, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "-0.5 {'official': 0.0, 'haste': -0.5} minus the amount for each call made",
+        "haste must not be negative, and is -1: penalties are given as amounts",
+        "('official', 'haste')",
+    ]
+
+
+def test_the_documentation_describes_every_term_in_its_words() -> None:
+    page = Path("docs/rewards.md").read_text(encoding="utf-8")
+    table = page.partition("| option | pays |\n|---|---|\n")[2].partition("\n\n")[0]
+    assert table.splitlines() == [f"| `{name}` | {term.what} |" for name, term in TERMS.items()]

@@ -74,7 +74,7 @@ class Estimator:
 
 def normalised(values: np.ndarray, std_norm: bool) -> np.ndarray:
     """Each column less its mean; with `std_norm`, divided by the largest deviation of a column."""
-    advantages = values - values.mean(axis=0)
+    advantages: np.ndarray = values - values.mean(axis=0)
     if std_norm:
         advantages /= values.std(axis=0).max() + EPSILON
     return advantages

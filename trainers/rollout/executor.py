@@ -99,7 +99,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         self._seen: Counter[str] = Counter()
         self._codec: ChatCodec | None = None
         self._reward = RewardConfig.of(self.config.environment.reward)
-        self._terms = ledger_terms(self._reward)
+        self._terms = self._reward.ledger_names
         self._user = make_training_user(self.config)
 
     async def execute(
@@ -263,15 +263,6 @@ def _spoilt_by(record: Record) -> str | None:
     if record.fault is not None:
         return f"{record.fault} fault: {record.error}"
     return f"nobody graded {', '.join(record.ungraded)}" if record.ungraded else None
-
-
-def ledger_terms(reward: RewardConfig) -> list[str]:
-    """The names of all amounts that an environment with these rewards can pay."""
-    terms: list[str] = [] if reward.preset == "sparse" else [reward.preset]
-    terms.append("official")
-    optional = ("tool_call", "malformed", "ownership", "tool_error", "repetition")
-    terms += [name for name in optional if getattr(reward, name)]
-    return [*terms, "overlong"] if reward.overlong is not None else terms
 
 
 def stop_penalty(rewards: list[float], penalty: float | None) -> list[float]:

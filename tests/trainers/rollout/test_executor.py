@@ -39,7 +39,6 @@ from trainers.config import SETTINGS
 from trainers.openrlhf.gpu_packages import SamplingParams
 from trainers.rollout.executor import (
     EpisodeExecutor,
-    ledger_terms,
     settings_of_environment,
     stop_penalty,
 )
@@ -733,9 +732,9 @@ def test_settings_are_found_by_the_environment(
 
 
 def test_the_names_of_what_can_be_paid() -> None:
-    assert ledger_terms(RewardConfig("sparse")) == ["official"]
-    assert ledger_terms(RewardConfig("potential", repetition=0.1)) == [
+    assert RewardConfig("sparse").ledger_names == ("official",)
+    assert RewardConfig("potential", repetition=0.1).ledger_names == (
         "potential",
         "official",
         "repetition",
-    ]
+    )
