@@ -465,7 +465,7 @@ except ValueError as error:
     print(error)
 
 from trainers.config import GRPOConfig
-from trainers.executor import EpisodeExecutor
+from trainers.rollout.executor import EpisodeExecutor
 
 settings = {"model": "m", "environment": {"reward": {"preset": "sparse", "haste": 0.5}}}
 print(EpisodeExecutor(GRPOConfig.model_validate(settings), threaded=False)._terms)
