@@ -27,8 +27,7 @@ from agents import AGENTS, MODEL_AGENTS
 from agents.attempts import SUCCESS, Attempt
 from agents.models import ChatOptions
 from agents.rollout import Limits, Player
-from agents.sampling import SamplingParams
-from benchmarks.command import (
+from agents.runs.command_line import (
     PLAIN,
     Command,
     WaitingColumn,
@@ -39,7 +38,7 @@ from benchmarks.command import (
     finite,
     listed,
 )
-from benchmarks.run import (
+from agents.runs.setup import (
     MODEL_USERS,
     PLAYED,
     Setup,
@@ -51,12 +50,13 @@ from benchmarks.run import (
     results,
     unjudged,
 )
-from benchmarks.store import Store, write_json
-from benchmarks.summary import WIDE, summarise, table
+from agents.runs.store import Store
+from agents.runs.summary import WIDE, summarise, table
+from agents.sampling import SamplingParams
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
-from tau2_gym.journal import to_json
+from tau2_gym.journal import to_json, write_json
 
 app = typer.Typer(add_completion=False)
 

@@ -18,17 +18,16 @@ from rich.table import Table
 
 from agents.base import AgentView
 from agents.oracle import OracleAgent, plan
+from agents.runs.command_line import PLAIN, Command, ending, listed
 from benchmarks.against_tau2 import measure_tau2, require_tau2
 from benchmarks.baseline import READS, Baseline
-from benchmarks.command import PLAIN, Command, ending, listed
 from benchmarks.many import measure_many
 from benchmarks.measure import Times, median, memory
-from benchmarks.store import write_json
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.errors import ConfigError, one_of
-from tau2_gym.journal import writing
+from tau2_gym.journal import write_json, writing
 from tau2_gym.types import ToolKind
 
 app = typer.Typer(add_completion=False)

@@ -1,4 +1,4 @@
-"""A file of JSON lines that is written line by line, and survives the death of its writer."""
+"""Files of JSON that survive the death of their writer: of one object, and of lines written one by one."""
 
 from __future__ import annotations
 
@@ -59,6 +59,32 @@ def from_json(text: str | bytes) -> Any:
         ValueError: it is something else. Numbers that JSON does not have are something else, too.
     """
     return json.loads(text, parse_constant=_refuse)
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write JSON so that the file is either the old one or the whole new one.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    replace_file(path, to_json(data, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: the file cannot be read, or holds something else.
+    """
+    try:
+        data = from_json(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise DataError(f"{path} holds no JSON object")
+    return data
 
 
 class Journal:

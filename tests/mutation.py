@@ -52,7 +52,7 @@ CORE = (
     *("tau2_gym/users/llm.py", "tau2_gym/users/replay.py"),
     *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
-    *(f"benchmarks/{name}.py" for name in ("metrics", "run", "store", "summary")),
+    *(f"agents/runs/{name}.py" for name in ("metrics", "setup", "store", "summary")),
     *("trainers/credit.py", "trainers/tasks.py", "trainers/openrlhf/experience.py"),
     *("trainers/rollout/curriculum.py", "trainers/rollout/executor.py"),
     *(f"trainers/data/{name}.py" for name in ("chat_template", "selection", "sft_rows")),
@@ -67,7 +67,10 @@ ELSEWHERE = {
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
     "tau2_gym/completion/servers.py": ["tests/test_servers.py"],
     "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
-    "benchmarks/run.py": ["tests/benchmarks/test_passk.py", "tests/benchmarks/test_model_runs.py"],
+    "agents/runs/setup.py": [
+        "tests/benchmarks/test_passk.py",
+        "tests/benchmarks/test_model_runs.py",
+    ],
 }
 """Where a module is tested if not, or not only, in a file of its own name."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tau2_gym.errors import DataError
-from tau2_gym.journal import Journal, replace_file
+from tau2_gym.journal import Journal, read_json, replace_file, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -134,3 +134,10 @@ def test_a_disk_that_gets_full_loses_nothing(path: Path) -> None:
     assert os.listdir(path.parent) == [path.name]
     Journal(path).append("after")
     assert rows(path) == [*kept, "after"]
+
+
+def test_a_file_of_one_object_is_laid_out_for_people(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"é": [1]})
+    assert (tmp_path / "x.json").read_bytes() == b'{\n  "\\u00e9": [\n    1\n  ]\n}\n'
+    with pytest.raises(DataError, match=r"y\.json cannot be read: No such file"):
+        read_json(tmp_path / "y.json")

@@ -22,11 +22,11 @@ from agents.litellm_agent import LiteLLMAgent
 from agents.models import AgentModel, ChatOptions, make_model_agent
 from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
+from agents.runs.command_line import WaitingColumn
+from agents.runs.setup import Setup, bypass
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
-from benchmarks.command import WaitingColumn
 from benchmarks.passk import app
-from benchmarks.run import Setup, bypass
 from tau2_gym.completion import ChatModel, run_sync
 from tau2_gym.completion import model as model_module
 from tau2_gym.completion import servers as servers_module

@@ -10,10 +10,10 @@ import typer
 from rich.console import Console
 
 from agents.attempts import SUCCESS, Attempt, attempt_seed
-from benchmarks.command import PLAIN, Command, end_with_faults, ending
+from agents.runs.command_line import PLAIN, Command, end_with_faults, ending
+from agents.runs.setup import Setup, bypass, make_player
+from agents.runs.store import Store
 from benchmarks.passk import evaluate, versions
-from benchmarks.run import Setup, bypass, make_player
-from benchmarks.store import Store
 from tau2_gym.domains.base import get_domain
 from trainers.data.dataset import ATTEMPTS
 from trainers.play import Play, takes

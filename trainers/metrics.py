@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from agents.attempts import SUCCESS
-from benchmarks.metrics import pass_at_k, pass_hat_k
+from agents.runs.metrics import pass_at_k, pass_hat_k
 from trainers.rollout.curriculum import task_of
 
 FAULTS = ("fault_user", "fault_infrastructure", "masked")
@@ -77,7 +77,7 @@ def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:
 
 def evaluation_metrics(_: object, experiences: Sequence[Any], samples: int) -> dict[str, float]:
     """pass@k and pass^k of an evaluation, overall and by domain: the benchmark's own (see
-    `benchmarks.metrics`), on the official reward, without spoilt episodes.
+    `agents.runs.metrics`), on the official reward, without spoilt episodes.
 
     Args:
         _: OpenRLHF's loader of the tasks.

@@ -15,9 +15,9 @@ import typer
 from agents import AGENTS, MODEL_AGENTS
 from agents.models import ChatOptions
 from agents.rollout import Limits
+from agents.runs.command_line import address, addresses, finite, listed
+from agents.runs.setup import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
 from agents.sampling import SamplingParams
-from benchmarks.command import address, addresses, finite, listed
-from benchmarks.run import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from trainers.sections import Tasks

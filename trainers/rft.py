@@ -12,11 +12,10 @@ import typer
 from rich.console import Console
 
 from agents.checkpoints import find_model
-from benchmarks.command import PLAIN, Command, end_with_faults, ending, finite
-from benchmarks.store import read_json
+from agents.runs.command_line import PLAIN, Command, end_with_faults, ending, finite
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
-from tau2_gym.journal import Journal
+from tau2_gym.journal import Journal, read_json
 from trainers.collect import collect, plan
 from trainers.data.dataset import ATTEMPTS, DATA, write_rows
 from trainers.data.selection import Rules, balanced, choose, dedupe, usable

@@ -9,9 +9,9 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.store import write_json
 from examples.from_scratch.plan import Plan
 from tau2_gym.errors import ConfigError
+from tau2_gym.journal import write_json
 
 STAGES = ("sft", "rft", "rft+grpo", "grpo-sparse", "grpo-shaped", "grpo-progress")
 COLOURS = {

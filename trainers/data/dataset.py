@@ -9,10 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.store import write_json
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import DataError
-from tau2_gym.journal import replace_file
+from tau2_gym.journal import replace_file, write_json
 from trainers.tasks import Pair, refuse_test_tasks
 
 ATTEMPTS, DATA, CARD = "attempts.jsonl", "data.jsonl", "card.json"

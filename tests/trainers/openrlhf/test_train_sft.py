@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from agents.attempts import Attempt
-from benchmarks.run import Setup, make_player
+from agents.runs.setup import Setup, make_player
 from tau2_gym.domains.base import get_domain
 from tests.tiny_model import tiny_tokenizer
 from tests.trainers.cpu import CPU, PATIENCE, changed, run_on_cpu, tiny

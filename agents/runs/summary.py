@@ -17,7 +17,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from agents.attempts import SUCCESS
-from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 Row = dict[str, Any]
 TaskKey = tuple[str, str]

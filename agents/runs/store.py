@@ -10,36 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from agents.attempts import Key, Record
 from tau2_gym.errors import ConfigError, DataError
-from tau2_gym.journal import Journal, from_json, replace_file, to_json, writing
+from tau2_gym.journal import Journal, from_json, read_json, to_json, write_json, writing
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write JSON so that the file is either the old one or the whole new one.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    replace_file(path, to_json(data, indent=2).encode() + b"\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DataError: the file cannot be read, or holds something else.
-    """
-    try:
-        data = from_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise DataError(f"{path} holds no JSON object")
-    return data
 
 
 class Store:

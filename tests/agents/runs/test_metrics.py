@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 
 @given(st.data())

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from agents.attempts import Record
-from benchmarks.store import Store, read_json, write_json
+from agents.runs.store import Store
 from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.journal import read_json, write_json
 
 SETUP = {"agent": "oracle", "seed": 0, "nested": {"a": (1, 2)}}
 REVISIONS = {"retail": "abc"}
@@ -155,10 +156,3 @@ def test_what_is_written_is_json_for_any_reader(path: Path) -> None:
         {"arguments": {"amount": None, "most": [None]}}
     ]
     assert read_json(store.summary_path) == {"value": None, "kept": 0.5}
-
-
-def test_a_file_of_one_object_is_laid_out_for_people(tmp_path: Path) -> None:
-    write_json(tmp_path / "x.json", {"é": [1]})
-    assert (tmp_path / "x.json").read_bytes() == b'{\n  "\\u00e9": [\n    1\n  ]\n}\n'
-    with pytest.raises(DataError, match=r"y\.json cannot be read: No such file"):
-        read_json(tmp_path / "y.json")
