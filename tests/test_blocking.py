@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -138,3 +140,27 @@ def test_a_forked_process_starts_anew(shared: SharedLoop) -> None:
     loop.call_soon_threadsafe(loop.stop)
     first.join(timeout=10)
     assert not first.is_alive()
+
+
+EXIT = """
+import asyncio
+import subprocess
+import sys
+from tau2_gym.completion.blocking import SHARED, run_sync
+
+async def wait():
+    try:
+        await asyncio.sleep(100)
+    finally:
+        print("ended", flush=True)
+
+SHARED.submit(wait())
+run_sync(asyncio.sleep(0.01))
+"""
+
+
+def test_a_process_that_ends_ends_what_is_under_way() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ended\n", "")

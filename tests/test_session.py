@@ -69,6 +69,14 @@ def test_only_the_party_whose_turn_it_is_may_act() -> None:
         played.user_acts(HELLO)
 
 
+def test_a_ticket_is_for_an_agent_without_a_user() -> None:
+    task = next(task for task in get_domain("mock").tasks.values() if task.ticket)
+    with_user = session(task_id=task.id)
+    with_user.user_acts(HELLO)
+    assert with_user.settle().info["ticket"] is None
+    assert session(task_id=task.id, solo=True).settle().info["ticket"] == task.ticket
+
+
 def test_a_turn_is_settled_with_all_that_the_user_did_in_it() -> None:
     played = session()
     played.user_acts(HELLO)

@@ -176,6 +176,7 @@ BAD: list[tuple[Answer, str]] = [
     ),
     (call("get_customer_by_phone", {}), "no tool 'get_customer_by_phone'"),
     ("<tool_call>{}</tool_call>", "<tool_call>"),
+    ('{"name": "check_apn_settings"}</tool_call>', "the text holds </tool_call>"),
     ("<think>I should", "<think>"),
     ({"content": "a\ud800b"}, "broken character"),
     ({"content": None, "refusal": "I cannot pretend."}, "I cannot pretend"),

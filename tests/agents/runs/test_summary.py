@@ -188,6 +188,14 @@ def test_the_table_shows_every_domain_and_what_it_leaves_out() -> None:
         assert "…" not in text
 
 
+@pytest.mark.parametrize("width", [40, 50, 60, 79])
+def test_a_row_is_one_line_that_says_its_domain_however_narrow_the_terminal(width: int) -> None:
+    rows = [row("1", 1.0), row("1", 1.0, domain="airline"), row("2", 0.0)]
+    title, _, _, _, *lines = printed(rows, 1, width).rstrip().splitlines()
+    assert title == "title"
+    assert [line.split()[0][:3] for line in lines] == ["ret", "air", "ove"]
+
+
 def cells(text: str) -> list[list[str]]:
     """The words of a table line by line, columns being two spaces apart."""
     return [re.split(r"\s{2,}", line.strip()) for line in text.splitlines() if line.strip()]
