@@ -1,18 +1,20 @@
 """Agents that can be plugged into the environments.
 
-To add one: write a class with the method `act` of `agents.base.Agent`, and name it below. One that
-does not play every domain names those it does in a class attribute `domains`.
+One from outside is named by its place, `my_module:Clerk`, or by an entry point of the group
+`tau2_gym.agents` in an installed package. It has the method `act` of `agents.base.Agent`, or `aact`
+of `AsyncAgent`, and is made without arguments. One that does not play every domain names those it
+does in a class attribute `domains`.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from agents.base import Action, Agent, AgentView
+from agents.base import Action, Agent, AgentView, AsyncAgent
 from agents.models import MODEL_AGENTS
 from tau2_gym.domains import DOMAINS
-from tau2_gym.errors import one_of
+from tau2_gym.errors import ConfigError
+from tau2_gym.plugins import find, make
 
 AGENTS = {
     "oracle": "agents.oracle:OracleAgent",
@@ -23,13 +25,21 @@ AGENTS = {
 }
 
 
-def make_agent(name: str) -> Agent:
-    """An offline agent from its name, with its defaults. For models see `agents.models`.
+GROUP = "tau2_gym.agents"
+"""The group of entry points by which installed packages name agents."""
+
+
+def make_agent(name: str) -> Agent | AsyncAgent:
+    """An agent from its name, with its defaults. For models see `agents.models`.
+
+    Args:
+        name: one of `AGENTS`, `MODULE:CLASS`, or an entry point of the group `tau2_gym.agents`.
 
     Raises:
-        ConfigError: there is no agent of that name.
+        ConfigError: there is no agent of that name, or it cannot be made.
     """
-    agent: Agent = _agent_class(name)()
+    known = [*AGENTS, *MODEL_AGENTS]
+    agent: Agent | AsyncAgent = make("agent", AGENTS.get(name, name), GROUP, known, "act,aact")
     return agent
 
 
@@ -37,19 +47,15 @@ def agent_domains(name: str) -> tuple[str, ...]:
     """The domains that an agent plays: its attribute `domains`, else all. Models play all.
 
     Raises:
-        ConfigError: there is no agent of that name.
+        ConfigError: there is no agent of that name, or its `domains` are no names.
     """
     if name in MODEL_AGENTS:
         return DOMAINS
-    domains: tuple[str, ...] = getattr(_agent_class(name), "domains", DOMAINS)
-    return domains
-
-
-def _agent_class(name: str) -> Any:
-    if name not in AGENTS:
-        raise one_of("agent", name, [*AGENTS, *MODEL_AGENTS])
-    module, _, attribute = AGENTS[name].partition(":")
-    return getattr(importlib.import_module(module), attribute)
+    known = [*AGENTS, *MODEL_AGENTS]
+    domains: Any = getattr(find("agent", AGENTS.get(name, name), GROUP, known), "domains", DOMAINS)
+    if isinstance(domains, str) or not all(isinstance(domain, str) for domain in domains):
+        raise ConfigError(f"agent {name!r}: domains must be a tuple of names, not {domains!r}")
+    return tuple(domains)
 
 
 __all__ = [
@@ -58,6 +64,7 @@ __all__ = [
     "Action",
     "Agent",
     "AgentView",
+    "AsyncAgent",
     "agent_domains",
     "make_agent",
 ]

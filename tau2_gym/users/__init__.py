@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tau2_gym.errors import ConfigError, one_of
+from collections.abc import Mapping
+from typing import Any
+
+from tau2_gym.errors import ConfigError
+from tau2_gym.plugins import find, make
 from tau2_gym.users.base import (
     OUT_OF_SCOPE,
     STOP,
@@ -14,50 +18,96 @@ from tau2_gym.users.base import (
 )
 
 USERS = ("scripted", "replay:FILE", "litellm:MODEL", "llm:MODEL@URL")
-"""Users that can be named by a string."""
+"""Users that can be named by a string, beside those from outside."""
+
+MODELS = ("litellm:", "llm:")
+"""How the names of users begin that are models."""
+
+GROUP = "tau2_gym.users"
+"""The group of entry points by which installed packages name users."""
 
 
-def make_user(user: str | User) -> User:
+def make_user(user: str | User, source: str = "inspect-evals", **model: Any) -> User:
     """A user from its name, or as it is.
 
-    `scripted` is the scripted user with its defaults; `replay:FILE` replays recorded trajectories;
-    `litellm:MODEL` is a model through LiteLLM, and `llm:MODEL@URL` one on an OpenAI-compatible
-    server, both at temperature 0 as in tau2-bench. `LLMUser` takes further options.
+    Args:
+        user: `scripted`, the scripted user with its defaults; `replay:FILE`, which replays recorded
+            trajectories; `litellm:MODEL`, a model through LiteLLM; `llm:MODEL@URL`, one on an
+            OpenAI-compatible server; `MODULE:CLASS`, or an entry point of the group `tau2_gym.users`;
+            or any object with the method `respond`.
+        source: where the domains come from, and with them the guidelines of a user that is a model.
+        model: options of `ChatModel`, for a user that is a model; others have no use for them. By
+            default its temperature is 0, as in tau2-bench.
 
     Raises:
-        ConfigError: unknown name, or neither a name nor a user.
+        ConfigError: unknown name, an option that is not allowed, or neither a name nor a user.
     """
-    if isinstance(user, str):
-        if user == "scripted":
-            from tau2_gym.users.scripted import ScriptedUser
-
-            return ScriptedUser()
-        if user.startswith("replay:"):
-            from tau2_gym.users.replay import ReplayUser
-
-            return ReplayUser.from_file(user.removeprefix("replay:"))
-        if user.startswith(("litellm:", "llm:")):
-            return _llm_user(user)
-        raise one_of("user", user, USERS)
-    if not isinstance(user, User):
+    made = named_user(user, source, **model) if isinstance(user, str) else user
+    if not isinstance(made, User):
         raise ConfigError(
-            f"user must be a name ({', '.join(USERS)}) or have a method respond(view, seed), "
-            f"not {type(user).__name__}"
+            f"user must be a name ({', '.join(USERS)}, MODULE:CLASS) or have a method "
+            f"respond(view, seed), not {type(made).__name__}"
         )
+    return made
+
+
+def named_user(name: str, source: str = "inspect-evals", **model: Any) -> User | AsyncUser:
+    """As `make_user`, of a name alone: the user may also be one that must be awaited."""
+    if name == "scripted":
+        from tau2_gym.users.scripted import ScriptedUser
+
+        return ScriptedUser()
+    if name.startswith("replay:"):
+        from tau2_gym.users.replay import ReplayUser
+
+        return ReplayUser.from_file(name.removeprefix("replay:"))
+    if name.startswith(MODELS):
+        return _llm_user(name, source, model)
+    user: User | AsyncUser = make("user", name, GROUP, USERS, "respond,arespond")
     return user
 
 
-def _llm_user(name: str) -> User:
+def check_user(name: str) -> None:
+    """See that a name can be that of a user, without making one: a model need not be there yet.
+
+    Raises:
+        ConfigError: there is no such user.
+    """
+    if name.startswith(MODELS):
+        _model_and_address(name)
+    elif name != "scripted" and not name.startswith("replay:"):
+        find("user", name, GROUP, USERS)
+
+
+def without_address(name: str) -> str:
+    """A user's name without the address of its server, on which results do not depend."""
+    if not name.startswith(MODELS):
+        return name
+    kind = name.partition(":")[0]
+    return f"{kind}:{_model_and_address(name)[0]}"
+
+
+def _model_and_address(name: str) -> tuple[str, str | None]:
+    kind, _, model = name.partition(":")
+    if kind == "litellm":
+        address = None
+    else:
+        model, at, host = model.partition("@http")
+        if not at:
+            raise ConfigError(f"user {name!r} names no server: write llm:MODEL@http://HOST:PORT/v1")
+        address = f"http{host}"
+    if not model:
+        raise ConfigError(f"the model's name is empty: write {kind}:MODEL")
+    return model, address
+
+
+def _llm_user(name: str, source: str, options: Mapping[str, Any]) -> User:
     from tau2_gym.completion import ChatModel
     from tau2_gym.users.llm import LLMUser
 
-    kind, _, model = name.partition(":")
-    if kind == "litellm":
-        return LLMUser(ChatModel(model, temperature=0.0))
-    model, at, address = model.partition("@http")
-    if not at:
-        raise ConfigError(f"user {name!r} names no server: write llm:MODEL@http://HOST:PORT/v1")
-    return LLMUser(ChatModel(model, base_url=f"http{address}", temperature=0.0))
+    model, address = _model_and_address(name)
+    chat = ChatModel(model, base_url=address, **{"temperature": 0.0, **options})
+    return LLMUser(chat, source=source)
 
 
 __all__ = [
@@ -69,5 +119,8 @@ __all__ = [
     "AsyncUser",
     "User",
     "UserView",
+    "check_user",
     "make_user",
+    "named_user",
+    "without_address",
 ]
