@@ -1,4 +1,4 @@
-"""Agents and users that are language models, from plain options."""
+"""Agents, users and judges that are language models, from plain options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from agents.backends.base import GenerationBackend
     from tau2_gym.cassette import Cassette
     from tau2_gym.completion import ChatModel
-    from tau2_gym.users.llm import LLMUser
 
 MODEL_AGENTS = ("sglang", "transformers", "litellm")
 """Agents that need a model."""
@@ -55,8 +54,29 @@ class AgentModel:
 
 
 @dataclass(frozen=True)
+class UserModel:
+    """How a user that is a model is reached and sampled; its name says which model it is.
+
+    Attributes:
+        temperature: of its answers.
+        startup, outage: seconds that the server is waited for while it starts, and while it is down
+            later on.
+        send_seed: whether requests hold a seed.
+    """
+
+    temperature: float = 0.0
+    startup: float = STARTUP
+    outage: float = OUTAGE
+    send_seed: bool = True
+
+    def identity(self) -> dict[str, Any]:
+        """What results depend on: all but how long the server is waited for."""
+        return {"temperature": self.temperature, "send_seed": self.send_seed}
+
+
+@dataclass(frozen=True)
 class ChatOptions:
-    """The model that a user or a judge is, and how it is reached.
+    """The model that a judge is, and how it is reached.
 
     Attributes:
         name: the model, with its provider if it is called through LiteLLM.
@@ -188,16 +208,3 @@ def _litellm(model: AgentModel, source: str, cassette: Cassette | None) -> Async
         cassette=cassette,
     )
     return LiteLLMAgent(chat, make_prompt(model.prompt, source))
-
-
-def make_model_user(options: ChatOptions, source: str, cassette: Cassette | None = None) -> LLMUser:
-    """A user that is a model.
-
-    Raises:
-        ConfigError: it has no name, or an option has a value that is not allowed.
-    """
-    from tau2_gym.users.llm import LLMUser
-
-    if not options.name:
-        raise ConfigError("a user that is a model needs its name: give it with --user-model")
-    return LLMUser(options.chat_model(cassette), source=source)

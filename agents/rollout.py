@@ -109,6 +109,12 @@ class Player:
         self._agent_gate = asyncio.Semaphore(self.limits.agent_calls)
         self._user_gate = asyncio.Semaphore(self.limits.user_calls)
 
+    @property
+    def waits(self) -> bool:
+        """Whether somebody is waited for. Then many episodes are played side by side in one process."""
+        waiting = isinstance(self.agent, AsyncAgent) or isinstance(self.user, AsyncUser)
+        return waiting or self.judge is not None
+
     async def play(self, attempt: Attempt) -> Record:
         """Play one attempt to its end, and record how it went.
 

@@ -25,7 +25,7 @@ from rich.progress import (
 
 from agents import AGENTS, MODEL_AGENTS
 from agents.attempts import SUCCESS, Attempt
-from agents.models import ChatOptions
+from agents.models import ChatOptions, UserModel
 from agents.rollout import Limits, Player
 from agents.runs.command_line import (
     PLAIN,
@@ -39,7 +39,6 @@ from agents.runs.command_line import (
     listed,
 )
 from agents.runs.setup import (
-    MODEL_USERS,
     PLAYED,
     Setup,
     agent_model,
@@ -57,6 +56,8 @@ from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import get_domain
 from tau2_gym.journal import to_json, write_json
+from tau2_gym.rewards import PRESETS
+from tau2_gym.users import USERS, without_address
 
 app = typer.Typer(add_completion=False)
 
@@ -79,7 +80,7 @@ def default_output(setup: Setup, what: Sequence[str], identity: Mapping[str, Any
         identity: all that results depend on, but for how often each task is played.
     """
     parts = [setup.agent, *([setup.model.name] if setup.model else [])]
-    parts += [setup.user, *([setup.user_model.name] if setup.user_model else []), *what]
+    parts += [without_address(setup.user), *what]
     readable = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.")
     digest = hashlib.sha256(to_json(dict(identity), sort_keys=True).encode()).hexdigest()
     return Path("runs") / "passk" / f"{readable[:120]}-{digest[:8]}.jsonl"
@@ -131,7 +132,7 @@ def evaluate(
 
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
 SERVERS = "Servers of agents, users and judges"
-USER_MODEL = "Users that are models (litellm), and judges"
+USER_MODEL = "Users that are models (litellm:, llm:), and judges"
 
 
 @app.command(cls=Command)
@@ -151,9 +152,9 @@ def main(
         str | None, typer.Option(help="Comma-separated ids of tasks to play instead of a split.")
     ] = None,
     agent: Annotated[
-        str, typer.Option(help=f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")
+        str, typer.Option(help=f"{', '.join([*AGENTS, *MODEL_AGENTS])}, or MODULE:CLASS.")
     ] = "oracle",
-    user: Annotated[str, typer.Option(help="scripted, replay:FILE, or litellm.")] = "scripted",
+    user: Annotated[str, typer.Option(help=f"{', '.join(USERS)}, or MODULE:CLASS.")] = "scripted",
     num_samples: Annotated[int, typer.Option(help="Attempts at each task (the k of pass@k).")] = 4,
     seed: Annotated[int, typer.Option(help="Decides everything random.")] = 0,
     workers: Annotated[
@@ -162,9 +163,7 @@ def main(
     ] = os.cpu_count() or 1,
     max_steps: Annotated[int, typer.Option(help="Limit of deliveries of messages.", min=1)] = 100,
     max_errors: Annotated[int, typer.Option(help="Limit of failed tool calls.", min=1)] = 10,
-    reward: Annotated[
-        str, typer.Option(help="sparse, shaped, progress or potential.")
-    ] = "progress",
+    reward: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.")] = "progress",
     source: Annotated[
         str, typer.Option(help="inspect-evals, or tau2 if installed.")
     ] = "inspect-evals",
@@ -239,12 +238,6 @@ def main(
             rich_help_panel=AGENT_MODEL,
         ),
     ] = False,
-    user_model: Annotated[
-        str, typer.Option(help="For example gpt-4.1-mini.", rich_help_panel=USER_MODEL)
-    ] = "",
-    user_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible server.", rich_help_panel=USER_MODEL)
-    ] = None,
     user_temperature: Annotated[
         float,
         typer.Option(help="0 as in tau2-bench.", callback=finite(0.0), rich_help_panel=USER_MODEL),
@@ -280,7 +273,6 @@ def main(
         asked = None if domains is None else listed(domains, "--domains")
         ids = () if task_ids is None else listed(task_ids, "--task-ids")
         names, note = domains_to_play(agent, asked)
-        user_server = address(user_url, "--user-url")
         judge_server = address(judge_url, "--judge-url")
         reached: dict[str, Any] = {
             "startup": startup,
@@ -311,11 +303,7 @@ def main(
                 ),
                 **reached,
             ),
-            user_model=(
-                ChatOptions(user_model, user_server, user_temperature, **reached)
-                if user in MODEL_USERS
-                else None
-            ),
+            user_model=UserModel(user_temperature, **reached),
             judge=ChatOptions(judge_model, judge_server, **reached) if judge_model else None,
             limits=Limits(episodes=concurrency, agent_calls=concurrency, user_calls=concurrency),
             cassette=None if cassette is None else str(cassette),
@@ -356,7 +344,7 @@ def main(
             **summarise(rows, num_samples, seed, unjudged(setup, attempts)),
         }
         write_json(store.summary_path, summary)
-        title = f"{agent} with user {user}, {len(rows)} attempts, % with 95 % intervals"
+        title = f"{agent} with user {without_address(user)}, {len(rows)} attempts, % with 95 % intervals"
         console.print(table(summary, num_samples, title, console.width))
         console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", **PLAIN)
         end_with_faults(console, rows)

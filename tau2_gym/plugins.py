@@ -39,7 +39,7 @@ def find(what: str, name: str, group: str, known: Iterable[str]) -> Any:
         for part in attribute.split("."):
             found = getattr(found, part)
     except AttributeError:
-        own = [word for word, value in vars(found).items() if word[:1] != "_" and callable(value)]
+        own = [word for word in dir(found) if callable(getattr(found, word, None))]
         close = get_close_matches(attribute, own, 1)
         hint = f"; did you mean {module}:{close[0]}?" if close else ""
         raise ConfigError(

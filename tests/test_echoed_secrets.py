@@ -273,8 +273,7 @@ def test_a_run_writes_and_says_no_secret(server: RawServer, tmp_path: Path) -> N
         found = subprocess.run(
             [
                 *(sys.executable, "-m", "benchmarks.passk", "--agent", agent, *where),
-                *("--user", "litellm", "--user-model", "tiny"),
-                *("--user-url", address(server, True, "/v1")),
+                *("--user", f"llm:tiny@{address(server, True, '/v1')}"),
                 *("--judge-model", "tiny", "--judge-url", address(server, True, "/v1")),
                 *("--domains", "mock", "--split", "base", "--num-samples", "2"),
                 *("--max-steps", "8", "--max-new-tokens", "16", "--startup", "2"),

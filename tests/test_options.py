@@ -68,7 +68,6 @@ MEANT: dict[str, set[str]] = {
     # texts that may be empty, where an empty one says that there is none
     "--model": {""},
     "--tokenizer": {""},
-    "--user-model": set(TEXTS),  # of a user that is a model only
     "--judge-model": {"", " , ", "no such thing", "\0"},  # its provider's business
 }
 FREE = {"--output", "--cassette", "--help", "--from", "--data-dir"}
@@ -145,5 +144,5 @@ def test_what_an_option_cannot_mean_is_refused(
 def test_every_kind_of_option_is_tried() -> None:
     tried = {case.values[1] for case in cases()}
     everything = {option for app, basis in COMMANDS.values() for option in options(app, basis)}
-    assert everything - tried - FREE == {"--user-model", "--judge-model"}
+    assert everything - tried - FREE == {"--judge-model"}
     assert MEANT.keys() <= everything

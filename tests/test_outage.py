@@ -219,8 +219,7 @@ def passk(folder: Path, port: int, name: str, *more: str) -> list[str]:
     return [
         *("--agent", "sglang", "--model", str(folder / "tiny"), "--prompt", "bare"),
         *("--sglang-url", f"http://127.0.0.1:{port}", "--max-new-tokens", "8"),
-        *("--user", "litellm", "--user-model", "tiny"),
-        *("--user-url", f"http://127.0.0.1:{port}/v1", "--max-steps", "40"),
+        *("--user", f"llm:tiny@http://127.0.0.1:{port}/v1", "--max-steps", "40"),
         *("--domains", "mock", "--split", "base", "--num-samples", "8", "--concurrency", "8"),
         *("--output", str(folder / name), *more),
     ]

@@ -16,6 +16,7 @@ from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.users import USERS
 from trainers.config import GRPOConfig, load_config
 from trainers.credit import ESTIMATORS
 from trainers.memory_estimate import needs
@@ -46,9 +47,7 @@ def main(
     model: Model = "",
     config: Recipes = None,
     domains: Annotated[str, typer.Option(help="Comma-separated, to train on.")] = "",
-    user: Annotated[str, typer.Option(help="scripted, or litellm for a model.")] = "",
-    user_model: Annotated[str, typer.Option(help="For example gpt-4.1-mini.")] = "",
-    user_url: Annotated[str, typer.Option(help="An OpenAI-compatible server.")] = "",
+    user: Annotated[str, typer.Option(help=f"{', '.join(USERS)}, or MODULE:CLASS.")] = "",
     credit: Annotated[str, typer.Option(help=CREDIT)] = "",
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     seed: Seed = None,
@@ -81,8 +80,6 @@ def main(
                     if domains
                     else None,
                     "environment.user": user,
-                    "environment.user_model": user_model,
-                    "environment.user_url": user_url,
                     "algorithm.credit": credit,
                     "run.steps": steps,
                     "run.seed": seed,

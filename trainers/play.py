@@ -13,18 +13,19 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from agents import AGENTS, MODEL_AGENTS
-from agents.models import ChatOptions
+from agents.models import UserModel
 from agents.rollout import Limits
-from agents.runs.command_line import address, addresses, finite, listed
-from agents.runs.setup import MODEL_USERS, MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
+from agents.runs.command_line import addresses, finite, listed
+from agents.runs.setup import MOST_SAMPLES, PLAYED, Setup, agent_model, domains_to_play
 from agents.sampling import SamplingParams
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
+from tau2_gym.users import USERS
 from trainers.sections import Tasks
 
 WHAT = "What is played"
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"
-USER_MODEL = "Users that are models (litellm)"
+USER_MODEL = "Users that are models (litellm:, llm:)"
 SERVERS = "Servers of agents and users"
 
 
@@ -36,10 +37,10 @@ def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
 class Play:
     """Which episodes are played, and by whom. Each field is an option of that name."""
 
-    agent: Annotated[str, _option(WHAT, f"One of: {', '.join([*AGENTS, *MODEL_AGENTS])}.")] = (
-        "workflow"
-    )
-    user: Annotated[str, _option(WHAT, "scripted, replay:FILE, or litellm.")] = "scripted"
+    agent: Annotated[
+        str, _option(WHAT, f"{', '.join([*AGENTS, *MODEL_AGENTS])}, or MODULE:CLASS.")
+    ] = "workflow"
+    user: Annotated[str, _option(WHAT, f"{', '.join(USERS)}, or MODULE:CLASS.")] = "scripted"
     domains: Annotated[
         str | None,
         _option(
@@ -88,8 +89,6 @@ class Play:
     concurrency: Annotated[
         int, _option(AGENT_MODEL, "Episodes under way at a time.", min=1, max=65536)
     ] = 128
-    user_model: Annotated[str, _option(USER_MODEL, "For example gpt-4.1-mini.")] = ""
-    user_url: Annotated[str | None, _option(USER_MODEL, "An OpenAI-compatible server.")] = None
     user_temperature: Annotated[
         float, _option(USER_MODEL, "Of the user's answers.", callback=finite(0.0))
     ] = 0.7
@@ -144,9 +143,6 @@ class Play:
         model = agent_model(
             self.agent, self.model, urls, self.prompt, self.thinking, sampling, **reached
         )
-        user_model, user_url = None, address(self.user_url, "--user-url")
-        if self.user in MODEL_USERS:
-            user_model = ChatOptions(self.user_model, user_url, self.user_temperature, **reached)
         return Setup(
             agent=self.agent,
             user=self.user,
@@ -157,7 +153,7 @@ class Play:
             source=self.source,
             data_dir=None if self.data_dir is None else str(self.data_dir),
             model=model,
-            user_model=user_model,
+            user_model=UserModel(self.user_temperature, **reached),
             limits=Limits(self.concurrency, self.concurrency, self.concurrency),
             cassette=None if self.cassette is None else str(self.cassette),
             keep_tokens=True,

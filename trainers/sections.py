@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from tau2_gym.domains import DOMAINS
 from tau2_gym.rewards import RewardConfig
+from tau2_gym.users import check_user
 from trainers.credit import Credit
 
 Positive = Annotated[float, Field(gt=0)]
@@ -47,8 +48,8 @@ class Environment(Section):
     """The environment that episodes are played in.
 
     Attributes:
-        user: `scripted` or `litellm`.
-        user_model, user_url, user_temperature, user_extra_body: of a user that is a model.
+        user: the name of a user (see `tau2_gym.users.make_user`).
+        user_temperature, user_extra_body: of a user that is a model.
         reward: a preset's name, or options of `tau2_gym.rewards.RewardConfig`.
         max_steps, max_errors: tau2-bench's limits.
         max_turns: the most actions of the agent in an episode; None leaves it to `max_steps`.
@@ -57,9 +58,7 @@ class Environment(Section):
         source, data_dir: where the domains come from.
     """
 
-    user: Literal["scripted", "litellm"] = "scripted"
-    user_model: str = ""
-    user_url: str | None = None
+    user: str = "scripted"
     user_temperature: float = 0.7
     user_extra_body: dict[str, Any] = Field(default_factory=dict)
     reward: str | dict[str, Any] = "shaped"
@@ -74,8 +73,7 @@ class Environment(Section):
     @model_validator(mode="after")
     def _checked(self) -> Self:
         RewardConfig.of(self.reward)
-        if self.user == "litellm" and not self.user_model:
-            raise ValueError("user 'litellm' needs user_model")
+        check_user(self.user)
         return self
 
 

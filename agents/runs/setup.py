@@ -10,20 +10,20 @@ import signal
 import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from agents import AGENTS, agent_domains, make_agent
+from agents import agent_domains, make_agent
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import Agent, AsyncAgent
 from agents.models import (
     MODEL_AGENTS,
     AgentModel,
     ChatOptions,
+    UserModel,
     make_model_agent,
-    make_model_user,
 )
 from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
@@ -38,9 +38,7 @@ from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules
 from tau2_gym.types import RewardBasis
-from tau2_gym.users import AsyncUser, User, make_user
-
-MODEL_USERS = ("litellm",)
+from tau2_gym.users import AsyncUser, User, is_model, named_user, without_address
 
 PLAYED = ("airline", "retail", "telecom")
 """The domains of tau2-bench's results."""
@@ -54,8 +52,9 @@ class Setup:
     """A run, apart from its tasks and trials.
 
     Attributes:
+        agent, user: their names (see `agents.make_agent` and `tau2_gym.users.make_user`).
         model: of an agent that is one.
-        user_model: of a user that is one.
+        user_model: how a user that is a model is reached and sampled.
         judge: of the judge, if there is one.
         limits: how much goes on at once, with models.
         cassette: a file that model calls are recorded in and replayed from.
@@ -71,16 +70,11 @@ class Setup:
     source: str
     data_dir: str | None
     model: AgentModel | None = None
-    user_model: ChatOptions | None = None
+    user_model: UserModel = field(default_factory=UserModel)
     judge: ChatOptions | None = None
     limits: Limits = field(default_factory=Limits)
     cassette: str | None = None
     keep_tokens: bool = False
-
-    @property
-    def waits(self) -> bool:
-        """Whether models are waited for: then one process plays all episodes side by side."""
-        return any((self.model, self.user_model, self.judge))
 
     def check(self, domains: Sequence[str], split: str | None, num_samples: int) -> None:
         """See that all names are known and all numbers possible, before anything is loaded.
@@ -93,10 +87,9 @@ class Setup:
         Raises:
             ConfigError: one is not.
         """
-        if self.agent not in AGENTS and self.agent not in MODEL_AGENTS:
-            raise one_of("agent", self.agent, [*AGENTS, *MODEL_AGENTS])
-        if self.user not in MODEL_USERS:
-            make_user(self.user)
+        if self.agent not in MODEL_AGENTS:
+            make_agent(self.agent)
+        self.make_user()
         RewardConfig.of(self.reward)
         if self.seed < 0:
             raise ConfigError(f"--seed must be at least 0, not {self.seed}")
@@ -112,11 +105,24 @@ class Setup:
         """What the outcome of an attempt depends on, apart from its task and trial."""
         how = ("limits", "cassette", "keep_tokens")
         values = {item.name: getattr(self, item.name) for item in fields(self)}
+        values["user"] = without_address(self.user)
+        if not is_model(self.user):
+            values["user_model"] = None
         return {
-            name: value.identity() if isinstance(value, AgentModel | ChatOptions) else value
+            name: value.identity()
+            if isinstance(value, AgentModel | UserModel | ChatOptions)
+            else value
             for name, value in values.items()
             if name not in how
         }
+
+    def make_user(self, cassette: Cassette | None = None) -> User | AsyncUser:
+        """The user.
+
+        Raises:
+            ConfigError: there is none of that name, or its options do not fit.
+        """
+        return named_user(self.user, self.source, cassette=cassette, **asdict(self.user_model))
 
 
 def agent_model(
@@ -170,11 +176,6 @@ def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = Fal
         agent = make_model_agent(setup.agent, setup.model or AgentModel(""), setup.source, cassette)
     else:
         agent = make_agent(setup.agent)
-    user: User | AsyncUser
-    if setup.user in MODEL_USERS:
-        user = make_model_user(setup.user_model or ChatOptions(""), setup.source, cassette)
-    else:
-        user = make_user(setup.user)
     judge = None
     if setup.judge is not None:
         model = setup.judge.chat_model(cassette)
@@ -183,7 +184,7 @@ def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = Fal
         judge = LLMJudge(model, cache=VerdictCache(verdicts))
     return Player(
         agent=agent,
-        user=user,
+        user=setup.make_user(cassette),
         rules=Rules(max_steps=setup.max_steps, max_errors=setup.max_errors),
         reward=RewardConfig.of(setup.reward),
         source=setup.source,
@@ -270,8 +271,8 @@ def results(
     setup: Setup, player: Player, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[Record]:
     """Play attempts and give the records as they finish: side by side in this process, by `player`,
-    if models are waited for; else in several processes."""
-    if setup.waits:
+    if somebody is waited for, a model for example; else in several processes."""
+    if player.waits:
         return _side_by_side(player, attempts)
     if workers <= 1 or len(attempts) <= 1:
         return (run_attempt(setup, attempt) for attempt in attempts)

@@ -61,7 +61,7 @@ def named_user(name: str, source: str = "inspect-evals", **model: Any) -> User |
         from tau2_gym.users.replay import ReplayUser
 
         return ReplayUser.from_file(name.removeprefix("replay:"))
-    if name.startswith(MODELS):
+    if is_model(name):
         return _llm_user(name, source, model)
     user: User | AsyncUser = make("user", name, GROUP, USERS, "respond,arespond")
     return user
@@ -73,15 +73,20 @@ def check_user(name: str) -> None:
     Raises:
         ConfigError: there is no such user.
     """
-    if name.startswith(MODELS):
+    if is_model(name):
         _model_and_address(name)
     elif name != "scripted" and not name.startswith("replay:"):
         find("user", name, GROUP, USERS)
 
 
+def is_model(name: str) -> bool:
+    """Whether a user of that name is a model."""
+    return name.startswith(MODELS)
+
+
 def without_address(name: str) -> str:
     """A user's name without the address of its server, on which results do not depend."""
-    if not name.startswith(MODELS):
+    if not is_model(name):
         return name
     kind = name.partition(":")[0]
     return f"{kind}:{_model_and_address(name)[0]}"
@@ -120,6 +125,7 @@ __all__ = [
     "User",
     "UserView",
     "check_user",
+    "is_model",
     "make_user",
     "named_user",
     "without_address",

@@ -124,7 +124,7 @@ def test_the_pool_is_announced(tmp_path: Path) -> None:
 
 OTHER: dict[str, Any] = {
     "agent": "sglang",
-    "user": "litellm",
+    "user": "litellm:another/user",
     "seed": 7,
     "max_steps": 20,
     "max_errors": 3,
@@ -140,8 +140,6 @@ OTHER: dict[str, Any] = {
     "top_k": 5,
     "max_new_tokens": 99,
     "concurrency": 3,
-    "user_model": "another/user",
-    "user_url": "http://127.0.0.1:1/v1",
     "user_temperature": 0.1,
     "startup": 1.0,
     "outage": 1.0,
@@ -160,9 +158,9 @@ ELSEWHERE = {"num_samples", "workers", "fresh"}
 
 @pytest.mark.parametrize("name", [item.name for item in fields(Play) if item.name not in ELSEWHERE])
 def test_every_option_reaches_what_is_played(name: str) -> None:
-    base = Play(agent="sglang", model="some/model", user="litellm", user_model="some/user")
+    base = Play(agent="sglang", model="some/model", user="litellm:some/user")
     if name in ("agent", "user"):
-        base = Play(model="", user_model="some/user")
+        base = Play(model="")
     other = replace(base, **{name: OTHER[name], **({"model": "m"} if name == "agent" else {})})
     assert (base.setup(), base.tasks()) != (other.setup(), other.tasks())
 
@@ -204,7 +202,8 @@ def test_another_revision_of_the_tasks_is_played(tmp_path: Path) -> None:
         (["--agent", "nobody"], "unknown agent 'nobody'"),
         (["--model", "some/model"], "agent 'workflow' takes no --model"),
         (["--agent", "sglang"], "agent 'sglang' needs a model"),
-        (["--user", "litellm"], "needs its name: give it with --user-model"),
+        (["--user", "litellm:"], "the model's name is empty: write litellm:MODEL"),
+        (["--user", "litellm"], "unknown user 'litellm'; allowed: MODULE:NAME, litellm:MODEL, "),
         (["--agent", "sglang", "--temperature", "-1"], "temperature must be at least 0"),
         (
             ["--agent", "oracle", "--domains", "airline", "--pool"],

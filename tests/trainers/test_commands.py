@@ -63,7 +63,7 @@ def test_a_dry_run_of_grpo_prints_a_script_that_a_shell_can_read(tmp_path: Path)
     output = tmp_path / "a run"
     result = run_grpo(
         "--dry-run", "--model", "runs/none", "--credit", "turn", "--steps", "3", "--seed", "7",
-        "--output", str(output), "--set", "optimizer.lr=2e-6", "--user-model", "openai/other",
+        "--output", str(output), "--set", "optimizer.lr=2e-6", "--user", "litellm:openai/other",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "36 tasks of dev (airline 6, retail 15, telecom 15), not trained on" in result.stderr
@@ -74,7 +74,7 @@ def test_a_dry_run_of_grpo_prints_a_script_that_a_shell_can_read(tmp_path: Path)
     _, settings, _, path = shlex.split(echo)
     config = GRPOConfig.model_validate_json(settings)
     assert (config.algorithm.credit, config.run.steps, config.run.seed) == ("turn", 3, 7)
-    assert (config.optimizer.lr, config.environment.user_model) == (2e-6, "openai/other")
+    assert (config.optimizer.lr, config.environment.user) == (2e-6, "litellm:openai/other")
     words = command(result)
     assert words[:2] == ["env", f"TAU2_GYM_TRAINING={path}"]
     assert words[3:5] == ["-m", "trainers.openrlhf.main"]
@@ -277,7 +277,7 @@ def test_too_few_gpus_are_noticed(
 def test_a_user_that_is_not_there_is_noticed(tokenizer: str, tmp_path: Path) -> None:
     result = run_grpo(
         "--backend", "local", "--model", tokenizer, "--output", str(tmp_path / "run"),
-        "--user-url", "http://127.0.0.1:1/v1", "--set", "environment.prompt=bare",
+        "--user", "llm:m@http://127.0.0.1:1/v1", "--set", "environment.prompt=bare",
     )  # fmt: skip
     assert result.exit_code == 2, result.output
     assert "the user's model cannot be used" in result.output

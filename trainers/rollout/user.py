@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agents.models import ChatOptions, make_model_user
 from tau2_gym.completion import run_sync
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.users import AsyncUser, User, make_user
+from tau2_gym.users import AsyncUser, User, named_user
 from tau2_gym.users.llm import LLMUser
 from trainers.config import GRPOConfig
 
@@ -28,15 +27,12 @@ def make_training_user(config: GRPOConfig) -> User | AsyncUser:
         ConfigError: its options do not fit.
     """
     settings = config.environment
-    if settings.user == "scripted":
-        return make_user("scripted")
-    options = ChatOptions(
-        settings.user_model,
-        settings.user_url,
-        settings.user_temperature,
-        settings.user_extra_body,
+    return named_user(
+        settings.user,
+        settings.source,
+        temperature=settings.user_temperature,
+        extra_body=settings.user_extra_body,
     )
-    return make_model_user(options, settings.source)
 
 
 def check_user(config: GRPOConfig) -> None:

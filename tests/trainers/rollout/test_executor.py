@@ -293,9 +293,7 @@ def test_all_episodes_tell_the_same() -> None:
 
 
 PLAYED_AS: dict[str, tuple[Any, Callable[[Player], Any]]] = {
-    "user": ("litellm", lambda player: type(player.user)),
-    "user_model": ("other", lambda player: player.user.model),
-    "user_url": ("http://127.0.0.1:1/v1", lambda player: player.user.model),
+    "user": ("llm:other@http://127.0.0.1:1/v1", lambda player: player.user),
     "user_temperature": (0.3, lambda player: player.user.model),
     "user_extra_body": ({"a": 1}, lambda player: player.user.model),
     "reward": ("sparse", lambda player: player.reward),
@@ -315,9 +313,9 @@ def test_every_setting_of_the_environment_reaches_the_episode(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     value, found = PLAYED_AS[name]
-    settings: dict[str, Any] = {"environment.user_model": "some"}
-    if name.startswith("user_"):
-        settings["environment.user"] = "litellm"
+    settings: dict[str, Any] = {}
+    if name.startswith("user"):
+        settings["environment.user"] = "litellm:some"
     monkeypatch.setattr(
         "trainers.rollout.executor.make_prompt", lambda *asked: asked
     )  # of any source

@@ -22,8 +22,7 @@ CALL = {
 def config(url: str = "") -> GRPOConfig:
     settings: dict[str, Any] = {"model": "m"}
     if url:
-        settings |= {"environment.user": "litellm", "environment.user_model": NAME}
-        settings["environment.user_url"] = url
+        settings["environment.user"] = f"llm:{NAME}@{url}"
     return load_config(GRPOConfig, None, settings)
 
 
