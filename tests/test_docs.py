@@ -220,7 +220,7 @@ def _parse(name: str, arguments: list[str]) -> None:
     if not hasattr(module, "app"):
         assert Path(str(module.__file__)).is_relative_to(ROOT)
         return
-    if "--config" in arguments:  # sft and grpo
+    if {"--config", "--help"} & {*arguments}:  # sft and grpo take the former
         result = CliRunner().invoke(module.app, [*arguments, "--dry-run"])
         assert result.exit_code == 0, result.output
         return
