@@ -36,7 +36,7 @@ def make_agent(name: str) -> Agent | AsyncAgent:
         name: one of `AGENTS`, `MODULE:CLASS`, or an entry point of the group `tau2_gym.agents`.
 
     Raises:
-        ConfigError: there is no agent of that name, or it cannot be made.
+        ConfigError: the agent is unknown, or cannot be made.
     """
     known = [*AGENTS, *MODEL_AGENTS]
     agent: Agent | AsyncAgent = make("agent", AGENTS.get(name, name), GROUP, known, "act,aact")
@@ -47,7 +47,7 @@ def agent_domains(name: str) -> tuple[str, ...]:
     """The domains that an agent plays: its attribute `domains`, else all. Models play all.
 
     Raises:
-        ConfigError: there is no agent of that name, or its `domains` are no names.
+        ConfigError: the agent is unknown, or its `domains` are not names.
     """
     if name in MODEL_AGENTS:
         return DOMAINS

@@ -49,7 +49,7 @@ class Record:
         termination: how it ended, `context_overflow` if the conversation no longer fitted the agent's
             model; None after a fault.
         fault, error: who is to blame that it could not be played to an end, and what happened.
-        ungraded: parts of the task's reward basis that nobody graded.
+        ungraded: parts of the task's reward basis that were not graded.
         steps, num_turns: deliveries of messages; the agent's actions.
         rewards: the environment's ledger of each of the agent's turns; one ledger, too, of an episode
             that was over before the first.

@@ -78,7 +78,7 @@ class Reply:
         action: the action; None if the agent cannot act any more (`stop` says why).
         memory: what the agent wants to be given with the next view. Immutable, or never changed.
         usage: what the model call took.
-        stop: why the agent cannot go on: `context_overflow` when the conversation no longer fits
+        stop: why the agent cannot continue: `context_overflow` when the conversation no longer fits
             the model. Ends the episode with that reason.
     """
 

@@ -2,7 +2,7 @@
 is never tokenised again.
 
 The same text can be written with other tokens than the model sampled, so a conversation that is
-rendered anew for each turn drifts away from what happened. Here the tokens of a conversation only
+rendered again for each turn drifts from what was sampled. Here the tokens of a conversation only
 ever grow: prompt, sampled tokens, bridge to the next turn, sampled tokens, and so on.
 
 The bridge needs no knowledge of the template. A stand-in conversation, whose assistant says a marker,
@@ -152,7 +152,7 @@ class ChatCodec:
         """Whether the template still shows all reasoning of the assistant's turns.
 
         Qwen3's drops it from turns before the last question of the user. The tokens of a
-        conversation cannot go on then: a new prompt must be rendered.
+        conversation cannot be continued then: a new prompt must be rendered.
 
         Args:
             messages: the conversation, what the assistant wrote verbatim.

@@ -45,7 +45,7 @@ def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
         source: where the domains, and with them the instruction to agents, come from.
 
     Raises:
-        ConfigError: there is no prompt of that name.
+        ConfigError: the prompt is unknown.
     """
     builders: dict[str, PromptBuilder] = {
         "official": lambda view: official(view, source),

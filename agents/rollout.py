@@ -2,7 +2,7 @@
 
 An episode is an asyncio task. What takes long, calls of models, is awaited; what an environment does
 takes a fraction of a millisecond and runs in between. A failing server, a failing user and a failing
-agent are told apart, and none of them is the policy's failure.
+agent are kept apart, and none of them counts as the policy's failure.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much may go on at once, and how long it may take.
+    """How much may run at once, and how long it may take.
 
     Attributes:
         episodes: episodes under way at a time.
@@ -111,7 +111,7 @@ class Player:
 
     @property
     def waits(self) -> bool:
-        """Whether somebody is waited for. Then many episodes are played side by side in one process."""
+        """Whether a model is waited for. If so, many episodes are played side by side in one process."""
         waiting = isinstance(self.agent, AsyncAgent) or isinstance(self.user, AsyncUser)
         return waiting or self.judge is not None
 
@@ -276,5 +276,5 @@ async def rollout(
     finally:
         for task in pending:
             task.cancel()
-        # Those that finished, too: if one of them raised, nobody has looked at the others.
+        # Those that finished, too: if one of them raised, the others were not looked at.
         await asyncio.gather(*finished, *pending, return_exceptions=True)

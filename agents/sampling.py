@@ -30,7 +30,7 @@ class SamplingParams:
         stop: texts that end a turn, kept in what was sampled. None by default: a stop at
             `</tool_call>` would never let a model learn to end its turn.
         seed: of one generation. `TokenAgent` makes that of each turn from this one, the episode's
-            and the turn's number. SGLang heeds it only if started with
+            and the turn's number. SGLang honours it only if started with
             `--enable-deterministic-inference`.
 
     Raises:
@@ -76,7 +76,7 @@ class SamplingParams:
         """The parameters from keyword arguments as a mapping.
 
         Raises:
-            ConfigError: there is no such parameter, or its value is not allowed.
+            ConfigError: the parameter is unknown, or its value is not allowed.
         """
         allowed = [item.name for item in fields(cls)]
         for name in options:

@@ -1,7 +1,7 @@
 """Agents written as scripts: a generator that makes a move and is sent what came of it.
 
 A script reads like the procedure it follows. To stay without hidden state it is never kept between
-moves: `next_move` plays it anew over the conversation each time.
+moves: `next_move` plays it again over the conversation each time.
 """
 
 from __future__ import annotations

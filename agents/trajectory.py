@@ -87,7 +87,7 @@ class Segment:
             raise DataError(f"{len(self.ids)} tokens have {len(self.logprobs)} log-probabilities")
         for drawn, logprob in zip(sampled, self.logprobs, strict=True):
             if not (is_logprob(logprob) if drawn else logprob == 0):
-                raise DataError(f"{logprob} is no log-probability of a token with mask {drawn}")
+                raise DataError(f"{logprob} is not a log-probability of a token with mask {drawn}")
 
 
 @dataclass(frozen=True, slots=True)

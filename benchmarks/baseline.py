@@ -62,7 +62,7 @@ class Baseline:
             )
 
     def reset(self) -> None:
-        """Start anew."""
+        """Start again."""
         self._tools = self._copy()
         self.calls = []
 

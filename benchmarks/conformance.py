@@ -181,7 +181,7 @@ def compare(
     """Check every row of a file. Returns how many agree, and the differences of the others.
 
     Raises:
-        ConfigError: there is no such source, or no such domain or task in it.
+        ConfigError: the source is unknown, or has no such domain or task.
         DataError: the file holds something else than recordings of this kind, or nothing.
     """
     agree = 0
@@ -193,7 +193,7 @@ def compare(
             raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(
-                f"{path}, row {number} is no recording of this kind: {error!r}"
+                f"{path}, row {number} is not a recording of this kind: {error!r}"
             ) from error
         if differences:
             differ.append((f"row {number}: {row['domain']} {row['task_id']}", differences))

@@ -1,4 +1,4 @@
-"""Steps of many environments at once, beside those of one alone in the same run."""
+"""Steps of many environments at once, next to those of one alone in the same run."""
 
 from __future__ import annotations
 

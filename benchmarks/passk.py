@@ -171,7 +171,8 @@ def main(
         Path | None, typer.Option(help="Another revision of tasks and databases.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="JSON lines; the summary goes beside it.", dir_okay=False)
+        Path | None,
+        typer.Option(help="JSON lines; the summary is written next to it.", dir_okay=False),
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard results already there.")] = False,
     model: Annotated[
@@ -261,8 +262,8 @@ def main(
 ) -> None:
     """Play every task several times and print pass@k and pass^k.
 
-    Each attempt is written to OUTPUT as it finishes. A run that was interrupted goes on where it
-    stopped when the same command is given again. At the end a summary with the full set-up is
+    Each attempt is written to OUTPUT as it finishes. An interrupted run resumes when the
+    same command is given again. At the end a summary with the full set-up is
     written beside it, and a table printed.
     """
     console = Console()

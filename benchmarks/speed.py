@@ -1,4 +1,4 @@
-"""How fast the environments are, beside a baseline measured in the same run: `python -m benchmarks.speed`."""
+"""How fast the environments are, next to a baseline measured in the same run: `python -m benchmarks.speed`."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _writing_task(env: Tau2Env) -> tuple[str, list[str]]:
 
 
 def measure_baseline(domain: str, source: str, repeats: int) -> Times:
-    """The same for a copy of the database an episode, graded anew from the start at every step."""
+    """The same for a copy of the database per episode, graded from scratch at every step."""
     loaded = get_domain(domain, source)
     task = loaded.task(loaded.splits["base"][0])
     baseline = Baseline(loaded, task)
@@ -199,7 +199,7 @@ def main(
         Path, typer.Option(help="Where the report goes, as JSON.", dir_okay=False)
     ] = Path("runs/speed.json"),
 ) -> None:
-    """Time resets, steps with the dense reward, forks and whole episodes, and weigh environments.
+    """Time resets, steps with the dense reward, forks and whole episodes, and measure the memory of environments.
 
     The baseline does what tau2-bench's gym does, without its threads and its user model: it copies
     the database for every episode, and grades by replaying the trajectory into further copies and

@@ -4,7 +4,7 @@ Accepted: plain text; one or several `<tool_call>{…}</tool_call>` blocks (Herm
 with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a list of such; a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
 merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
-a call of `INVALID_CALL`, whose result tells the agent what was wrong. Calls beside it are made.
+a call of `INVALID_CALL`, whose result tells the agent what was wrong. The other calls are made.
 Neither is a message of more than `MAX_CHARACTERS`, thinking apart.
 """
 
@@ -390,7 +390,7 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
 
 
 def _without_pseudo_tools(message: Message, pseudo: Collection[str]) -> Message:
-    """`done` becomes the stop token and `respond` plain text; other calls beside them are dropped,
+    """`done` becomes the stop token and `respond` plain text; other calls next to them are dropped,
     since the episode ends or the user is spoken to."""
     for call in message.tool_calls:
         if call.name == DONE:

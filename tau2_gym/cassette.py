@@ -82,7 +82,7 @@ class Cassette:
 
     Raises:
         ConfigError: unknown mode; nothing there to replay; a file there that would be overwritten.
-        DataError: the file is no cassette.
+        DataError: the file is not a cassette.
     """
 
     def __init__(self, path: str | Path, mode: str = Mode.AUTO) -> None:
@@ -98,7 +98,7 @@ class Cassette:
         if self.mode is Mode.RECORD and there:
             raise ConfigError(f"cassette {self.path} exists already; delete it or use mode 'auto'")
         if self.mode is Mode.REPLAY and not there:
-            raise ConfigError(f"there is no cassette to replay at {self.path}")
+            raise ConfigError(f"there is not a cassette to replay at {self.path}")
         if there:
             self._load()
 
@@ -183,7 +183,7 @@ class Cassette:
                 self._calls.setdefault(row["key"], []).append(row)
             except (KeyError, TypeError, AttributeError) as error:
                 raise DataError(
-                    f"{self.path}, line {number}, is no recorded call: {error!r}"
+                    f"{self.path}, line {number}, is not a recorded call: {error!r}"
                 ) from error
 
     def _outcome(self, form: Form[T], request: Request, row: dict[str, Any]) -> T:

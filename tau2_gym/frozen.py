@@ -1,4 +1,4 @@
-"""Dicts and lists that many hold and nobody may change.
+"""Dicts and lists that are shared and cannot be changed.
 
 What `info` shows, the messages so far and the tools for example, is shared: between the steps of an
 episode, its forks and its snapshots, and the tools between all environments of a process. Copies for

@@ -1,4 +1,4 @@
-"""What `reset` and `step` say beside the observation: the types of `info`.
+"""What `reset` and `step` return besides the observation: the types of `info`.
 
 All of it is plain data but for `privileged`. `docs/environment.md` says what each key means.
 """

@@ -27,7 +27,7 @@ def find(what: str, name: str, group: str, known: Iterable[str]) -> Any:
         known: names that need no look-up, for errors.
 
     Raises:
-        ConfigError: there is no such name, module or attribute, or importing the module fails.
+        ConfigError: the name, module or attribute is unknown, or importing the module fails.
     """
     module, colon, attribute = name.partition(":")
     if not colon:
@@ -80,7 +80,7 @@ def import_module(what: str, module: str) -> ModuleType:
         module: its dotted name.
 
     Raises:
-        ConfigError: there is no such module, or importing it fails.
+        ConfigError: the module does not exist, or importing it fails.
     """
     try:
         return importlib.import_module(module)

@@ -4,7 +4,7 @@ With Φ the partial score in [0, 1] (`partial_score`), α its weight and R the o
 presets give at step t, from state s_t to s_{t+1}:
 
 - `sparse`:     R at the end.
-- `shaped`:     R + α·Φ(s_T) at the end (the reward of Barnes' tau2 pipeline).
+- `shaped`:     R + α·Φ(s_T) at the end (the reward of Tau2-RL-Pipeline).
 - `progress`:   α·(Φ(s_{t+1}) − Φ(s_t)) at every step, plus R at the end. Sums to `shaped` less
                 α·Φ(s_0). Not policy-invariant: it pays for progress even when the task fails.
 - `potential`:  α·(γ·Φ(s_{t+1}) − Φ(s_t)) with Φ = 0 at the end, plus R. Leaves the optimal policy as
@@ -38,7 +38,7 @@ Ledger = dict[str, float]
 class Weights:
     """How much each component counts towards the partial score. Only their ratio matters.
 
-    The defaults are those of Barnes' tau2 pipeline (`env.py`, `reward.py`).
+    The defaults are those of Tau2-RL-Pipeline (`env.py`, `reward.py`).
     """
 
     action: float = 0.5
@@ -54,7 +54,7 @@ class Weights:
 WEIGHTS = Weights()
 TELECOM_WEIGHTS = Weights(action=0.35, communicate=0.35, env_assertion=0.3, db=0.0)
 ALPHA = {"airline": 0.25, "retail": 0.2, "telecom": 0.4, "mock": 0.25}
-"""0.25 times 1, 0.8 and 1.6, as in Barnes' tau2 pipeline (`reward.py`)."""
+"""0.25 times 1, 0.8 and 1.6, as in Tau2-RL-Pipeline (`reward.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +138,7 @@ class RewardConfig:
         tool_call_cap: the most that `tool_call` pays in an episode, up to 1.
         lenient_actions: count an expected action towards the partial score as tau2-bench's ACTION
             check does: failed calls, calls without arguments and the other side's calls count, too.
-            For parity with Barnes' tau2 pipeline alone: one message that calls every tool with `{}`
+            For parity with Tau2-RL-Pipeline alone: one message that calls every tool with `{}`
             then earns most of what there is (`docs/rewards.md`).
 
     Raises:
@@ -289,7 +289,7 @@ that read all it could find and did nothing would earn a third of the oracle's d
 
 
 def default_weights(domain: str) -> Weights:
-    """The weights that Barnes' tau2 pipeline uses for a domain."""
+    """The weights that Tau2-RL-Pipeline uses for a domain."""
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
 
 
@@ -304,7 +304,7 @@ def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) ->
     - communicate, env_assertion: required strings said, and assertions that hold, of all.
     - db: `Checks.db_similarity`.
 
-    The weighted mean is that of Barnes' tau2 pipeline (`env.py`), which is lenient and whose db
+    The weighted mean is that of Tau2-RL-Pipeline (`env.py`), which is lenient and whose db
     component is 0 or 1.
     """
     done: float = sum(checks.actions)

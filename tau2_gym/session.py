@@ -127,7 +127,7 @@ class Session:
         return domain.policy if solo is None else solo
 
     def fork(self) -> Session:
-        """An independent copy that goes on from here."""
+        """An independent copy that continues from here."""
         twin = object.__new__(Session)
         twin.__dict__.update(self.__dict__)
         twin.episode = self.episode.fork()
@@ -144,7 +144,7 @@ class Session:
     @property
     def awaits_agent(self) -> bool:
         """Whether an action is due. One is due, too, of an episode that ended before the agent's
-        first turn: nobody hears it, but its step tells how the episode ended and what it earned."""
+        first turn: it is not delivered, but the step says how the episode ended and what it earned."""
         return self.turn is Role.AGENT or (self.episode.done and not self.turns)
 
     def user_view(self) -> UserView:
@@ -235,7 +235,9 @@ class Session:
             RuntimeError: the last outcome is not that of an episode which takes a judge.
         """
         if self.last is None or not self.ungraded:
-            raise RuntimeError("there is nothing to judge: the episode goes on or is graded")
+            raise RuntimeError(
+                "there is nothing to judge: the episode has not ended, or is already graded"
+            )
         self._official = reward
         ledger = self.last.info["reward_terms"]
         if self._unpaid is not None:

@@ -43,7 +43,7 @@ class ActionSpace(Space[Any]):
         self.agent_stop = agent_stop
 
     def fork(self) -> ActionSpace:
-        """An equal space that goes on to draw what this one would draw."""
+        """An equal space that will draw what this one would have drawn."""
         twin = ActionSpace(self.domain, self.tools, agent_stop=self.agent_stop)
         if self._np_random is not None:
             twin._np_random = branch(self._np_random)
@@ -92,7 +92,7 @@ class ActionSpace(Space[Any]):
 
 
 def branch(rng: np.random.Generator) -> np.random.Generator:
-    """A generator that goes on to draw what this one would draw. Faster than `deepcopy`."""
+    """A generator that will draw what this one would have drawn. Faster than `deepcopy`."""
     source: Any = rng.bit_generator
     twin = type(source)(source.seed_seq)
     twin.state = source.state

@@ -167,7 +167,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class EnvFunction:
-    """A call of a function of the world that is no tool: to initialise it, or to assert on it.
+    """A call of a function of the world that is not a tool: to initialise it, or to assert on it.
 
     For an assertion, `expected` is the value the function must return.
     """

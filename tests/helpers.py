@@ -139,7 +139,7 @@ def digest(domain: Domain) -> str:
 
 @cache
 def pristine(name: str) -> str:
-    """The digest of a domain's databases, read anew from their files."""
+    """The digest of a domain's databases, read again from their files."""
     return digest(inspect_evals.load(name, None))
 
 

@@ -133,7 +133,7 @@ def test_a_coroutine_that_is_waited_for_must_await(shared: SharedLoop) -> None:
         run_sync(outer())
 
 
-def test_a_forked_process_starts_anew(shared: SharedLoop) -> None:
+def test_a_forked_process_starts_over(shared: SharedLoop) -> None:
     first, loop = run_sync(where())
     shared.forget()
     assert run_sync(where())[0] is not first

@@ -472,7 +472,7 @@ def test_the_context_of_the_caller_reaches_the_coroutine() -> None:
     assert run_sync(read()) == 3
 
 
-def test_a_forked_process_starts_anew(server: ChatServer) -> None:
+def test_a_forked_process_starts_over(server: ChatServer) -> None:
     script = """
 import os, sys, warnings
 warnings.simplefilter("ignore")

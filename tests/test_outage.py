@@ -288,7 +288,7 @@ def test_a_run_waits_says_so_and_can_be_continued(
 def test_a_server_that_is_asked_straight_is_said_to_be() -> None:
     model = AgentModel("openai/m", ("http://me:secret-9x@h:1/v1?key=planted-77",))
     setup = Setup("litellm", "scripted", 0, "progress", 100, 10, "inspect-evals", None, model=model)
-    assert bypass(setup) == "'openai/m' is asked straight at http://h:1/v1, without LiteLLM."
+    assert bypass(setup) == "'openai/m' is called directly at http://h:1/v1, without LiteLLM."
     assert bypass(replace(setup, model=AgentModel("openai/m"))) is None
     assert bypass(replace(setup, agent="sglang")) is None
 

@@ -95,7 +95,7 @@ def main(
     """Play training tasks several times, and keep every attempt.
 
     Each attempt is written to OUTPUT/attempts.jsonl as it finishes, in the form of
-    `benchmarks.passk`. A run that was interrupted goes on where it stopped when the same command is
+    `benchmarks.passk`. An interrupted run resumes when the same command is
     given again. Test tasks are refused. `python -m trainers.rft --from OUTPUT` makes rows to train
     on of them.
     """

@@ -115,7 +115,7 @@ def load_config(
         overrides: dotted names and values, such as `{"run.seed": 7}`.
 
     Raises:
-        ConfigError: there is no such file, it is no mapping, or a name or value is not allowed;
+        ConfigError: the file does not exist, it is not a mapping, or a name or value is not allowed;
             names all that is wrong.
     """
     files = [recipes] if isinstance(recipes, Path) else list(recipes or ())
@@ -141,7 +141,7 @@ def _read(recipe: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"no recipe can be read from {recipe}: {error.strerror}") from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{recipe} is no YAML: {error}") from error
+        raise ConfigError(f"{recipe} is not YAML: {error}") from error
     if not isinstance(settings, dict):
         raise ConfigError(f"{recipe} holds no mapping of settings")
     return settings

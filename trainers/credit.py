@@ -9,7 +9,7 @@ A group holds n episodes of one task. With r_{i,t} what turn t of episode i earn
 - `turn`: turn t gets A_{i,t} = (G_{i,t} − b_t) / (σ + ε), from the rewards still to come,
   G_{i,t} = Σ_{s≥t} γ^{s−t} r_{i,s}, and the group's mean of them, b_t = (1/n) Σ_j G_{j,t}. An
   episode that has ended before turn t counts with G_{j,t} = 0: nothing was still to come. What an
-  earlier turn has earned is no credit of a later one, and what a turn leads to is credited to it.
+  earlier turn has earned is not credited to a later one, and what a turn leads to is credited to it.
 
   Why ended episodes count: if b_t were the mean over those still under way, summed from each
   episode's own turns, then how many baselines an episode is charged would depend on when it chose
@@ -105,7 +105,7 @@ def known(credit: str) -> str:
     """The name of an estimator, as it is.
 
     Raises:
-        ConfigError: there is no estimator of that name.
+        ConfigError: the estimator is unknown.
     """
     if credit not in ESTIMATORS:
         raise one_of("credit", credit, ESTIMATORS)
@@ -128,7 +128,7 @@ def group_advantages(
 
     Args:
         rewards: for each episode what each of its turns earned.
-        masked: for each episode whether to leave it out, because somebody else has spoilt it.
+        masked: for each episode whether to leave it out, because it faulted.
         credit: the name of an estimator (see `ESTIMATORS`, and the module's docstring).
         std_norm: divide by the group's standard deviation σ.
         gamma: discount per turn, of estimators that discount.
@@ -137,7 +137,7 @@ def group_advantages(
         An advantage for each turn of each episode.
 
     Raises:
-        ConfigError: there is no estimator of that name.
+        ConfigError: the estimator is unknown.
     """
     estimator = ESTIMATORS[known(credit)]
     found = [[0.0] * len(turns) for turns in rewards]

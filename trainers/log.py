@@ -19,7 +19,7 @@ class RunLog:
     Args:
         run: where to, and which trackers.
         config: all settings of the run.
-        step: the step that the run goes on after, 0 if it begins; what an earlier process wrote
+        step: the step after which the run resumes, 0 if it starts; what an earlier process wrote
             about steps that are taken again is dropped.
 
     Raises:
@@ -30,7 +30,7 @@ class RunLog:
         self.path = run.output / "log.jsonl"
         run.output.mkdir(parents=True, exist_ok=True)
         (run.output / "config.json").write_text(json.dumps(config, indent=1) + "\n")
-        # Before its first checkpoint a run begins anew, with the evaluation at step 0.
+        # Before its first checkpoint a run starts over, with the evaluation at step 0.
         first = step + 1 if step else 0
         kept = [line for line in self._lines() if json.loads(line)["step"] < first]
         replace_file(self.path, "".join(kept).encode())

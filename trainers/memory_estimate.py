@@ -191,7 +191,7 @@ def check_cluster(config: GRPOConfig | SFTConfig, shape: Shape) -> str:
         if held + engine > room:
             raise ConfigError(
                 f"sampling takes {_gib(held + engine)} on {gpus}: {_gib(engine)} for the engine and "
-                f"{_gib(held)} for the models beside it: lower hardware.engine_memory to "
+                f"{_gib(held)} for the models next to it: lower hardware.engine_memory to "
                 f"{(room - held) / room:.2f}"
             )
     return f"Memory: {said}."

@@ -36,7 +36,7 @@ class Episode:
 
     @property
     def masked(self) -> bool:
-        """Whether it was spoilt, and counts as no attempt."""
+        """Whether it faulted, and does not count as an attempt."""
         return bool(self.values["masked"])
 
     @property
@@ -56,7 +56,7 @@ def episodes(experiences: Iterable[Any]) -> Iterator[Episode]:
 def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:
     """Means over the episodes of a step, and over those of each domain: `telecom/official`.
 
-    `pass@1` is the fraction that was solved. Spoilt episodes count in `masked` and faults only.
+    `pass@1` is the fraction that was solved. Faulted episodes count in `masked` and faults only.
     `logprob_diff_mean` and `_max`, where the trainer has computed log-probabilities before its update,
     compare the sampler's log-probabilities with the trainer's, over
     all tokens that were sampled in episodes that are not masked, in nats.
@@ -77,7 +77,7 @@ def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:
 
 def evaluation_metrics(_: object, experiences: Sequence[Any], samples: int) -> dict[str, float]:
     """pass@k and pass^k of an evaluation, overall and by domain: the benchmark's own (see
-    `agents.runs.metrics`), on the official reward, without spoilt episodes.
+    `agents.runs.metrics`), on the official reward, without faulted episodes.
 
     Args:
         _: OpenRLHF's loader of the tasks.

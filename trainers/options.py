@@ -59,7 +59,7 @@ def settings(assignments: Sequence[str]) -> dict[str, Any]:
     """Values by dotted name, from texts such as `optimizer.lr=2e-6`; values are YAML.
 
     Raises:
-        ConfigError: a text assigns nothing, or its value is no YAML.
+        ConfigError: a text assigns nothing, or its value is not YAML.
     """
     import yaml
 
@@ -71,7 +71,7 @@ def settings(assignments: Sequence[str]) -> dict[str, Any]:
         try:
             values[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {name} is no YAML: {value!r}") from error
+            raise ConfigError(f"the value of {name} is not YAML: {value!r}") from error
     return values
 
 
@@ -87,7 +87,7 @@ def choose_backend(
         dry_run: only a command is wanted, which needs nothing.
 
     Raises:
-        ConfigError: there is no backend of that name, or what it needs is not there.
+        ConfigError: the backend is unknown, or what it needs is missing.
     """
     if asked and asked not in BACKENDS:
         raise one_of("backend", asked, BACKENDS)

@@ -114,7 +114,7 @@ class Play:
         """Which tasks are played, and what must be said of their domains.
 
         Raises:
-            ConfigError: there is no such agent or domain, or the agent does not play it.
+            ConfigError: the agent or domain is unknown, or the agent does not play it.
         """
         asked = None if self.domains is None else listed(self.domains, "--domains")
         domains, note = domains_to_play(self.agent, asked)

@@ -54,7 +54,7 @@ def read_attempts(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     attempts = list[dict[str, Any]]()
     for number, attempt in Journal(file):
         if not isinstance(attempt, dict) or not {*FIELDS, *SCORES} <= attempt.keys():
-            raise DataError(f"{file}, line {number}, is no attempt")
+            raise DataError(f"{file}, line {number}, is not an attempt")
         revision = get_domain(attempt["domain"], source, data_dir).revision
         if attempt["revision"] != revision:
             raise DataError(

@@ -89,7 +89,7 @@ class Rollout(Section):
         max_new_tokens: the most tokens in one turn.
         context: the most tokens of an episode, prompt included. An episode is learned from in one
             pass, whose logits take memory by the token (see `trainers.memory_estimate`).
-        retries: how often an episode that a user or the infrastructure has spoilt is played anew
+        retries: how often an episode that faulted because of a user or the infrastructure is played again
             before it is masked.
         concurrency: episodes under way at a time; `local` only, vLLM decides for itself.
         episode_timeout: seconds.
@@ -177,7 +177,7 @@ class Curriculum(Section):
         advantage: multiply a group's advantages by its task's weight, as the tau2 pipeline does.
         min_attempts: before that many attempts at a task its weight is 1.
         half_life: training steps after which an attempt counts half, since the model that made it
-            is no longer the one that learns; None counts all alike for ever. A task that was not
+            has changed since; None counts all equally, forever. A task that was not
             drawn for long is unknown again, and weighs 1.
         easy, easy_weight: weight of tasks solved more often than this.
         hard, hard_weight: weight of tasks solved less often than this.
@@ -219,7 +219,7 @@ class Optimizer(Section):
 
 
 class Hardware(Section):
-    """Where training runs. `--backend local` heeds `dtype`, `attention`, `gradient_checkpointing` and
+    """Where training runs. `--backend local` honours `dtype`, `attention`, `gradient_checkpointing` and
     `micro_batch` only.
 
     Attributes:
@@ -229,7 +229,7 @@ class Hardware(Section):
         gpu_memory: GiB that a GPU has (one of "80 GB" 79), against which a run's memory is estimated
             before it starts (see `trainers.memory_estimate`).
         colocate: models and engines share the GPUs and take turns; else the engines have their own
-            (`engines * tensor_parallel`, beside `nodes * gpus` for training).
+            (`engines * tensor_parallel`, besides `nodes * gpus` for training).
         asynchronous: sample while training, from weights at most one step old; not with `colocate`.
         partial_rollout: weights may change within an episode; `asynchronous` only.
         zero_stage, offload: of DeepSpeed.

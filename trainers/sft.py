@@ -62,8 +62,8 @@ def main(
 ) -> None:
     """Train a model to speak as the assistant of conversations does.
 
-    Options go over the recipe, and the recipe over the defaults. The same command goes on with a run
-    that was interrupted. The trained model is in OUTPUT/model.
+    Options override the recipe, and the recipe the defaults. The same command resumes an
+    interrupted run. The trained model is in OUTPUT/model.
     """
     console = Console(soft_wrap=True)
     notes = Console(soft_wrap=True, stderr=True)  # a dry run's output is a script

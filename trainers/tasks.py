@@ -110,7 +110,7 @@ def evaluation_cost(config: GRPOConfig, held_out: Sequence[Pair]) -> str:
     return (
         f"Evaluation on {len(held_out)} {split} ({where}), not trained on, {evaluation.samples} "
         f"attempts at each: {attempts} attempts before the first step, every {evaluation.every} steps "
-        f"and after the last, {times * attempts:,} in {times} evaluations, beside {episodes:,} "
+        f"and after the last, {times * attempts:,} in {times} evaluations, in addition to {episodes:,} "
         "episodes to train on."
     )
 
@@ -179,7 +179,7 @@ def takes_judge(domain: Domain, task_id: str) -> bool:
 def judge_note(
     tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
 ) -> str | None:
-    """What must be said of the tasks that are left out because there is no judge; None if none are."""
+    """What to say about tasks that are left out because there is no judge; None if none are."""
     parts = []
     for name in tasks.domains:
         domain = get_domain(name, source, data_dir)

@@ -246,7 +246,7 @@ class SGLangBackend:
         if status in (401, 403):
             raise ConfigError(f"the server at {place} wants another API key (HTTP {status})")
         raise ConfigError(
-            f"{place} is no SGLang server of version 0.5 or later (HTTP {status} from {path})"
+            f"{place} is not an SGLang server of version 0.5 or later (HTTP {status} from {path})"
         )
 
     async def _request(

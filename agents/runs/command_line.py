@@ -53,7 +53,7 @@ class Command(TyperCommand):
 
 
 def continuing() -> str:
-    """The command line that goes on with what the current one has begun: the same, less what would
+    """The command line that resumes what the current one has started: the same, less what would
     throw away its results, and without secrets."""
     words = [without_secrets(word) for word in _CALLED.get() if word != FRESH]
     said = shlex.join(["python", "-m", *words])
@@ -79,10 +79,10 @@ def ending(console: Console) -> Iterator[None]:
         complain(console, file_problem(error))
         raise typer.Exit(REFUSED) from error
     except BrokenProcessPool as error:
-        complain(console, f"a worker process died; to go on from here:\n{continuing()}")
+        complain(console, f"a worker process died; to resume:\n{continuing()}")
         raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
-        console.print(f"Interrupted. To go on from here:\n{continuing()}", **PLAIN)
+        console.print(f"Interrupted. To resume:\n{continuing()}", **PLAIN)
         raise typer.Exit(INTERRUPTED) from error
 
 
@@ -132,7 +132,7 @@ def addresses(text: str | None, option: str) -> tuple[str, ...]:
     """The servers in a comma-separated text; none if there is no text.
 
     Raises:
-        ConfigError: the text names none, or something that is no address.
+        ConfigError: the text names none, or something that is not an address.
     """
     if text is None:
         return ()
@@ -146,7 +146,7 @@ def address(text: str | None, option: str) -> str | None:
     """The one server that an option names, if it does.
 
     Raises:
-        ConfigError: it names several, or something that is no address.
+        ConfigError: it names several, or something that is not an address.
     """
     urls = addresses(text, option)
     if len(urls) > 1:

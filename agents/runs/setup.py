@@ -56,7 +56,7 @@ class Setup:
         model: of an agent that is one.
         user_model: how a user that is a model is reached and sampled.
         judge: of the judge, if there is one.
-        limits: how much goes on at once, with models.
+        limits: how much runs at once, with models.
         cassette: a file that model calls are recorded in and replayed from.
         keep_tokens: keep what a model agent was given and sampled, as tokens.
     """
@@ -140,7 +140,7 @@ def agent_model(
     """The model that an agent is, from the options of a command line; None if it is none.
 
     Raises:
-        ConfigError: there is no such prompt, or a model was named for an agent that takes none.
+        ConfigError: the prompt is unknown, or a model was named for an agent that takes none.
     """
     make_prompt(prompt)
     if agent in MODEL_AGENTS:
@@ -155,7 +155,7 @@ def bypass(setup: Setup) -> str | None:
     if setup.agent != "litellm" or setup.model is None or not setup.model.urls:
         return None
     place = shown_url(setup.model.urls[0])
-    return f"{setup.model.name!r} is asked straight at {place}, without LiteLLM."
+    return f"{setup.model.name!r} is called directly at {place}, without LiteLLM."
 
 
 def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = False) -> Player:
@@ -203,7 +203,7 @@ def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str,
         asked: domains that were asked for; None for those of tau2-bench that it can play.
 
     Raises:
-        ConfigError: there is no such agent or domain, or the agent does not play one asked for.
+        ConfigError: the agent or domain is unknown, or the agent does not play one asked for.
     """
     able = agent_domains(agent)
     if asked is None:
@@ -271,7 +271,7 @@ def results(
     setup: Setup, player: Player, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[Record]:
     """Play attempts and give the records as they finish: side by side in this process, by `player`,
-    if somebody is waited for, a model for example; else in several processes."""
+    if a model is waited for; else in several processes."""
     if player.waits:
         return _side_by_side(player, attempts)
     if workers <= 1 or len(attempts) <= 1:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """The results of one run: `OUTPUT` with a line an attempt, and its set-up beside it.
+    """The results of one run: `OUTPUT` with a line per attempt, and its set-up next to it.
 
     Args:
         path: the JSON-lines file.
@@ -83,7 +83,7 @@ class Store:
         for number, row in self._journal:
             problem = _problem(row)
             if problem is not None:
-                raise DataError(f"{self.path}, line {number} is no result: {problem}")
+                raise DataError(f"{self.path}, line {number} is not a result: {problem}")
             found, revision = row["revision"], revisions.get(row["domain"], row["revision"])
             if found != revision:
                 raise ConfigError(

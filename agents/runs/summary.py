@@ -54,7 +54,7 @@ def _task(row: Row) -> TaskKey:
 
 
 def _ungraded(row: Row) -> bool:
-    """Whether the attempt was played to its end and nobody graded it."""
+    """Whether the attempt was played to its end but not graded."""
     return row["fault"] is None and row["official_reward"] is None
 
 

@@ -29,7 +29,7 @@ def main(
         str, typer.Option(help="GRPO from the fine-tuned model, paid in these ways.")
     ] = ",".join(arm.name for arm in ARMS),
     pipeline: Annotated[
-        bool, typer.Option(help="Go on with rejection fine-tuning, and GRPO after it.")
+        bool, typer.Option(help="Also run rejection fine-tuning, and GRPO after it.")
     ] = True,
     threads: Annotated[int, typer.Option(help="Threads to compute with.", min=1)] = 1,
     quick: Annotated[
@@ -44,7 +44,7 @@ def main(
 ) -> None:
     """A small model learns telecom from nothing: SFT, RFT and GRPO on one CPU.
 
-    The same command goes on with a run that was interrupted.
+    The same command resumes an interrupted run.
     """
     console = Console()
     try:

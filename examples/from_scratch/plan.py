@@ -43,7 +43,7 @@ class Plan:
         vocabulary, width, layers, context: of the model.
         demonstrations: tasks whose solution by `workflow` is shown.
         sft_steps, sft_lr, sft_batch: of fine-tuning on them.
-        practice: tasks of each family outside `base` that GRPO after SFT uses, beside the 74 of the
+        practice: tasks of each family outside `base` that GRPO after SFT uses, besides the 74 of the
             split `train`.
         pool: the same for rejection sampling and GRPO after it.
         rft_samples: attempts at a task of each family, whose successes are learned from. There are

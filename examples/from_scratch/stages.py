@@ -91,7 +91,7 @@ class Pipeline:
         return folder / "model"
 
     def rft(self, model: Path) -> Path:
-        """Fine-tune on the model's own successes at tasks of the pool, beside the demonstrations."""
+        """Fine-tune on the model's own successes at tasks of the pool, and on the demonstrations."""
         plan, folder = self.plan, self.folder / "rft"
         if not (folder / "model").exists():
             with self._timed("rft sampling"):

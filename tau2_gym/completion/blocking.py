@@ -24,7 +24,7 @@ class SharedLoop:
         self.forget()
 
     def forget(self) -> None:
-        """Start anew, as a forked process must, in which the thread does not exist."""
+        """Start again, as a forked process must, in which the thread does not exist."""
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

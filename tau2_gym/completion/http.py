@@ -75,7 +75,9 @@ class HTTPTransport:
             body = read_json(said)
         except Unreadable as error:
             if response.status_code == 200:
-                reason = f"{self.place} answered with something that is no chat completion: {error}"
+                reason = (
+                    f"{self.place} answered with something that is not a chat completion: {error}"
+                )
                 raise CallFailed(reason, Kind.GARBLED) from None
             body = said.decode(errors="replace")
         if response.status_code != 200:
@@ -85,7 +87,7 @@ class HTTPTransport:
         try:
             return read_completion(body)
         except NotACompletion as error:
-            reason = f"{self.place} answered with something that is no chat completion: {error}"
+            reason = f"{self.place} answered with something that is not a chat completion: {error}"
             raise CallFailed(reason, Kind.GARBLED) from None
 
 

@@ -88,4 +88,4 @@ def _check(request: httpx.Request, status: int, body: bytes) -> None:
         if request.url.path.endswith("/chat/completions"):
             read_completion(answer)
     except (Unreadable, NotACompletion) as error:
-        raise Unreadable(f"something that is no chat completion: {error}") from None
+        raise Unreadable(f"something that is not a chat completion: {error}") from None

@@ -19,7 +19,7 @@ from tau2_gym.render import harmless
 
 STRUCK = "***"
 SHORTEST, LONGEST = 8, 1000
-"""Shorter values, `EMPTY` for example, are no secrets. Longer ones are too long for a header."""
+"""Shorter values, `EMPTY` for example, are not secrets. Longer ones are too long for a header."""
 READ = 100_000
 """How many characters of a text that is to be shortened are looked at."""
 

@@ -1,7 +1,7 @@
 """A server as all its callers know it: whether it has ever answered, and whether it is down.
 
 A server that cannot be reached, or says that it is unavailable, is waited for. All calls wait
-together: one of them at a time looks whether the server is up, and when it is they all go on. That
+together: one of them at a time checks whether the server is up, and when it is they all continue. That
 time is not theirs (`tau2_gym.completion.clocks`), and it is bounded: `startup` seconds for a server
 that has never answered, `outage` seconds for one that has. After that the server is given up. Later
 calls look once and fail at once, so a run whose server never comes back soon ends.
@@ -129,7 +129,7 @@ class Server:
             Exception: whatever else `attempt` raises.
         """
         if not self._calls and not self._given_up:
-            self._down = None  # Nobody has waited since it failed.
+            self._down = None  # No call has waited since it failed.
         self._calls += 1
         failed = lost = away = 0
         failed_at = math.inf
@@ -197,7 +197,7 @@ class Server:
         return error.kind in (Kind.UNREACHABLE, Kind.DOWN)
 
     async def _look(self, after: float) -> bool:
-        """Whether the server was up when somebody last looked, which was after a moment."""
+        """Whether the server was up at the last check, which was after a moment."""
         while self._looks_up is not None and self._looked < after:
             if self._looking.acquire(blocking=False):
                 try:

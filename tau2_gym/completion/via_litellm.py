@@ -108,7 +108,7 @@ class LiteLLMTransport:
         self.place = "LiteLLM" if base_url is None else f"{shown_url(base_url)} (through LiteLLM)"
         self._base_url, self._headers = base_url, dict[str, str]()
         if base_url is not None:
-            # LiteLLM's client would send a key of its own beside the credentials of an address.
+            # LiteLLM's client would send a key of its own next to the credentials of an address.
             self._base_url, self._headers = basic_auth(base_url)
         self._key = api_key
         self._timeout = timeout
@@ -158,7 +158,7 @@ class LiteLLMTransport:
         try:
             return read_completion(response.model_dump(warnings=False), float(cost))
         except (NotACompletion, RecursionError) as error:
-            reason = f"{self.place} answered with something that is no chat completion: {error}"
+            reason = f"{self.place} answered with something that is not a chat completion: {error}"
             raise CallFailed(redact(reason), Kind.GARBLED) from None
 
     def _check(self, litellm: Any, model: str) -> None:
@@ -199,7 +199,7 @@ class LiteLLMTransport:
         if any(isinstance(c, httpx.ConnectError | aiohttp.ClientConnectorError) for c in causes):
             return CallFailed(f"cannot connect to {self.place}: {text}", Kind.UNREACHABLE)
         if any(isinstance(cause, ValueError | RecursionError) for cause in causes[1:]):
-            reason = f"{self.place} answered with something that is no chat completion: {text}"
+            reason = f"{self.place} answered with something that is not a chat completion: {text}"
             return CallFailed(reason, Kind.GARBLED)
         status = getattr(error, "status_code", None)
         if isinstance(error, litellm.UnsupportedParamsError) or not isinstance(status, int):

@@ -25,7 +25,7 @@ EXACT_TOKENS: Mapping[str, Any] = {
 
 
 class NotACompletion(ValueError):
-    """What came back is no chat completion. The text says what is wrong with it."""
+    """What came back is not a chat completion. The text says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Tau2Env(gym.Env[str, Any]):
     | `reward_terms` | the ledger: amounts by name, whose sum is the reward |
     | `checks`, `partial_score` | the grader's findings now, and Φ made of them |
     | `official_reward` | tau2-bench's reward; None until the end, or if it takes a judge |
-    | `ungraded` | parts of the reward basis that nobody has graded at the end; nothing is paid for them |
+    | `ungraded` | at the end, the parts of the reward basis that were not graded; nothing is paid for them |
     | `termination` | how the episode ended, or None |
     | `steps`, `num_turns` | deliveries of messages; the agent's actions |
     | `num_errors`, `malformed`, `ownership_violations` | failed calls (both sides'); unreadable actions; calls of the user's tools |
@@ -256,7 +256,7 @@ class Tau2Env(gym.Env[str, Any]):
         return self._under_way().fork()
 
     def restore(self, snapshot: Session) -> tuple[str, dict[str, Any]]:
-        """Go on from a snapshot. Returns the last observation and `info` of that moment.
+        """Continue from a snapshot. Returns the last observation and `info` of that moment.
 
         Raises:
             ConfigError: the snapshot is of another domain or of another revision of it.
@@ -278,7 +278,7 @@ class Tau2Env(gym.Env[str, Any]):
         return self._session
 
     def fork(self, n: int = 1) -> list[Tau2Env]:
-        """`n` independent environments that go on from here. They share what never changes.
+        """`n` independent environments that continue from here. They share what never changes.
 
         Raises:
             ConfigError: n is less than 1.

@@ -18,7 +18,7 @@ from tau2_gym.users.base import (
 )
 
 USERS = ("scripted", "replay:FILE", "litellm:MODEL", "llm:MODEL@URL")
-"""Users that can be named by a string, beside those from outside."""
+"""Users that can be named by a string, besides those from outside."""
 
 MODELS = ("litellm:", "llm:")
 """How the names of users begin that are models."""
@@ -71,7 +71,7 @@ def check_user(name: str) -> None:
     """See that a name can be that of a user, without making one: a model need not be there yet.
 
     Raises:
-        ConfigError: there is no such user.
+        ConfigError: the user is unknown.
     """
     if is_model(name):
         _model_and_address(name)

@@ -33,7 +33,7 @@ class ReplayUser:
 
         Raises:
             ConfigError: no such file.
-            DataError: a line is no trajectory.
+            DataError: a line is not a trajectory.
         """
         path = Path(path)
         if not path.is_file():
@@ -49,14 +49,16 @@ class ReplayUser:
                     if row["messages"] is not None:
                         turns.setdefault(str(row["task_id"]), user_turns(row["messages"]))
                 except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    raise DataError(f"{path}, line {number} is no trajectory: {error!r}") from error
+                    raise DataError(
+                        f"{path}, line {number} is not a trajectory: {error!r}"
+                    ) from error
         return cls(turns)
 
     def respond(self, view: UserView, seed: int) -> Message:
         """The next recorded message.
 
         Raises:
-            ConfigError: there is no recording of this task.
+            ConfigError: there is not a recording of this task.
         """
         if view.task_id not in self.turns:
             raise ConfigError(f"no recorded user for task {view.task_id!r}")

@@ -46,7 +46,7 @@ class ScriptedUser:
     Attributes:
         patience: how many turns in a row may lead nowhere (no answer needed, nothing new to do, or an
             end offered before the problem is solved) until the user gives up.
-        verbosity: how much it tells unasked: `terse`, `normal` or `chatty`.
+        verbosity: how much it volunteers: `terse`, `normal` or `chatty`.
 
     Raises:
         ConfigError: `patience` is not a positive integer, or `verbosity` is none of these.
@@ -187,7 +187,7 @@ class _Mind:
 
     def _must_verify(self, busy: bool) -> bool:
         """Whether to see for itself that the problem is solved. What was seen working still works
-        until the user changes something; what was seen failing may have been mended since."""
+        until the user changes something; what failed may have been fixed since."""
         goal = self.around.goal
         if goal is None or not self._closing() or self.first:
             return False

@@ -33,7 +33,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=40) | st.sampled_from(
 )
 spoken = texts.filter(lambda text: "think>" not in text)
 # A reply that begins with white space is tokenised with the line break before it when a template is
-# rendered anew: the drift that the codec avoids.
+# rendered again: the drift that the codec avoids.
 replies = spoken.map("Well.{}".format) | st.just(
     '<tool_call>\n{"name": "f", "arguments": {"a": "é"}}\n</tool_call>'
 )
@@ -216,7 +216,7 @@ def test_renderers_agrees(thinking: bool, question: str, reply: str, new: Chat) 
     for end in ("<|im_end|>", ""):
         sampled = tokens(reply + end)
         bridged = theirs.bridge_to_next_turn(list(prompt), sampled, new)
-        if bridged is None:  # It renders anew before any question once thinking is on.
+        if bridged is None:  # It renders again before any question once thinking is on.
             assert thinking
             assert new[0]["role"] == "user"
         else:
@@ -224,7 +224,7 @@ def test_renderers_agrees(thinking: bool, question: str, reply: str, new: Chat) 
 
 
 @pytest.mark.parametrize("new", [[said("tool", "1")], [said("user", "Yes?")]])
-def test_renderers_starts_anew_where_we_do(new: Chat) -> None:
+def test_renderers_starts_over_where_we_do(new: Chat) -> None:
     sampled = tokens(f"{THOUGHT}<|im_end|>")
     prompt = codec().start(CONVERSATION[:2], [])
     bridged = renderer(True).bridge_to_next_turn(list(prompt), sampled, new)

@@ -264,7 +264,7 @@ class TestCommand:
         path.write_text(json.dumps(rows(other)[0]))
         done = command(kind, path)
         assert done.exit_code == 2
-        assert "row 1 is no recording of this kind" in " ".join(done.output.split())
+        assert "row 1 is not a recording of this kind" in " ".join(done.output.split())
 
     @pytest.mark.parametrize(
         ("name", "content"),

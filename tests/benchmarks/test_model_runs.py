@@ -312,7 +312,7 @@ def servers(model: str) -> Iterator[dict[str, str]]:
         (
             "",
             ["--agent", "litellm", "--model", "m", "--base-url", "http://127.0.0.1:9/v1", "--startup", "0"],
-            "'m' is asked straight at http://127.0.0.1:9/v1, without LiteLLM. "
+            "'m' is called directly at http://127.0.0.1:9/v1, without LiteLLM. "
             "error: cannot connect to http://127.0.0.1:9/v1/chat/completions: All connection attempts failed",
         ),
     ],

@@ -303,7 +303,7 @@ def test_domains_and_splits_have_files_of_their_own() -> None:
     ("damage", "sentence"),
     [
         (lambda path: path.with_suffix(".config.json").write_text("{"), "config.json is not JSON"),
-        (lambda path: path.write_text('{"domain": "mock"}\n'), "line 1 is no result: it has no"),
+        (lambda path: path.write_text('{"domain": "mock"}\n'), "line 1 is not a result: it has no"),
         (lambda path: path.write_text('{"domain": "mo\n{}\n'), "line 1, is not JSON"),
         (lambda path: path.with_suffix(".config.json").unlink(), "exists without"),
     ],

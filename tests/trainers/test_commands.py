@@ -236,7 +236,7 @@ def test_a_launch_leaves_its_settings_and_tells_of_failure(tmp_path: Path) -> No
     [
         ("000003/state.pt", "openrlhf", "of backend 'local': go on with --backend local"),
         ("_actor/latest", "local", "of backend 'openrlhf': go on with --backend openrlhf"),
-        ("_actor/latest", "openrlhf", "of a run on 8 GPUs: go on with as many, not 4"),
+        ("_actor/latest", "openrlhf", "of a run on 8 GPUs: resume on as many, not 4"),
     ],
 )
 def test_a_run_goes_on_with_its_backend_and_its_gpus(

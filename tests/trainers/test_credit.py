@@ -97,8 +97,8 @@ def test_a_difference_beyond_rounding_is_one() -> None:
 
 @pytest.mark.parametrize("credit", CREDITS)
 def test_masked_episodes_count_in_nothing(credit: Credit) -> None:
-    spoilt = [[100.0], *GROUP[:2], [-7.0] * 9, GROUP[2]]
-    found = group_advantages(spoilt, [True, False, False, True, False], credit=credit)
+    faulted = [[100.0], *GROUP[:2], [-7.0] * 9, GROUP[2]]
+    found = group_advantages(faulted, [True, False, False, True, False], credit=credit)
     assert [found[0], found[3]] == [[0.0], [0.0] * 9]
     assert [*found[1:3], found[4]] == group_advantages(GROUP, PLAYED, credit=credit)
 

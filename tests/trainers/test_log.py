@@ -51,7 +51,7 @@ def test_steps_that_are_taken_again_are_written_again(tmp_path: Path) -> None:
     assert json.loads((settings.output / "config.json").read_text()) == {"seed": 2.0}
 
 
-def test_a_run_without_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_starts_over(tmp_path: Path) -> None:
     """Its first evaluation, at step 0, is taken again, too."""
     settings = run(tmp_path)
     write(settings, range(4), 1.0, after=0)

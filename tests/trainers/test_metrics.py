@@ -39,7 +39,7 @@ SOLVED, FAILED = {"official": 1.0, "reward": 1.4}, {"reward": 0.2}
 SPOILT = {"masked": 1.0, "fault_user": 1.0}
 
 
-def test_means_of_a_step_leave_spoilt_episodes_out() -> None:
+def test_means_of_a_step_leave_faulted_episodes_out() -> None:
     found = training_metrics(
         [
             experience(("airline", "0", SOLVED), ("airline", "0", SPOILT)),
@@ -54,7 +54,7 @@ def test_means_of_a_step_leave_spoilt_episodes_out() -> None:
     assert "logprob_diff_max" not in found
 
 
-def test_a_step_of_spoilt_episodes_has_no_means() -> None:
+def test_a_step_of_faulted_episodes_has_no_means() -> None:
     found = training_metrics([experience(("airline", "0", SPOILT))])
     assert found == {"fault_user": 1.0, "fault_infrastructure": 0.0, "masked": 1.0}
 

@@ -185,4 +185,4 @@ def test_other_files_are_no_attempts(raw: Path, tokenizer: str, tmp_path: Path) 
     (found / "attempts.jsonl").write_text('{"messages": []}\n')
     result = run("--from", str(found), "--tokenizer", tokenizer, "-o", str(tmp_path / "out"))
     assert result.exit_code == 2
-    assert "line 1, is no attempt" in result.output
+    assert "line 1, is not an attempt" in result.output

@@ -100,7 +100,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 )
 def test_a_line_that_is_no_trajectory_is_named(tmp_path: Path, line: Any) -> None:
     path = write(tmp_path / "talk.jsonl", {"task_id": "0", "messages": []}, line)
-    with pytest.raises(DataError, match=r"talk\.jsonl, line 3 is no trajectory"):
+    with pytest.raises(DataError, match=r"talk\.jsonl, line 3 is not a trajectory"):
         ReplayUser.from_file(path)
 
 

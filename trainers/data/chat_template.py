@@ -109,7 +109,7 @@ class FlatTemplate:
 
         Raises:
             ConfigError: the template shows tools elsewhere than in the system message.
-            UnfitError: there is no such conversation.
+            UnfitError: no conversation has that form.
         """
         flat: Flat = []
         results: list[Mapping[str, Any]] = []
@@ -137,7 +137,7 @@ class FlatTemplate:
 
         Raises:
             UnfitError: OpenRLHF would train on something else than what the assistant says, because
-                the template shows an earlier turn otherwise once the conversation has gone on, or
+                the template shows an earlier turn otherwise once the conversation has continued, or
                 because a token would belong to the context and the turn both; or the last message,
                 but not the first, must be the assistant's and is not.
         """
@@ -153,7 +153,7 @@ class FlatTemplate:
             turn = message["content"] + self._end
             if not before.startswith(text) or self.render(messages[: index + 1]) != before + turn:
                 raise UnfitError(
-                    "the chat template rewrites earlier turns as the conversation goes on, which "
+                    "the chat template rewrites earlier turns as the conversation continues, which "
                     "OpenRLHF takes for something to learn; those of instruct models do not"
                 )
             context = self._ids(before[len(text) :])

@@ -20,13 +20,13 @@ ATTEMPTS, DATA, CARD = "attempts.jsonl", "data.jsonl", "card.json"
 SAMPLE = re.compile(
     rf"\[(?P<domain>{'|'.join(DOMAINS)})\](?P<task>.*?)(\[sample_\d+\])?", re.DOTALL
 )
-"""How the data of Barnes' tau2 pipeline name a sample: `[retail]5[sample_3]`."""
+"""How the data of Tau2-RL-Pipeline name a sample: `[retail]5[sample_3]`."""
 
 ROLES = ("system", "user", "assistant")
 
 
 def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], card: Mapping[str, Any]) -> None:
-    """Write `data.jsonl`, which Hugging Face's `datasets` reads, and `card.json` beside it."""
+    """Write `data.jsonl`, which Hugging Face's `datasets` reads, and `card.json` next to it."""
     folder.mkdir(parents=True, exist_ok=True)
     data = "".join(json.dumps(row) + "\n" for row in rows).encode()
     replace_file(folder / DATA, data)
@@ -39,7 +39,7 @@ def read_rows(
     """Rows to train on.
 
     Rows of other makers are read, too. A conversation is in `messages`, or in `prompt` as in the data
-    of Barnes' tau2 pipeline, which a text in `response` ends. Messages after the assistant's last
+    of Tau2-RL-Pipeline, which a text in `response` ends. Messages after the assistant's last
     one, from which nothing is learned, are left out. Where a row comes from is looked for in it and in
     its `metadata`, as `domain`, `task_id` or `tau2_task_id`, and `split` or `task_split`; a row that
     does not say cannot be told to come from a test task.
@@ -52,7 +52,7 @@ def read_rows(
         The rows with all their columns, and `messages` of role and content.
 
     Raises:
-        DataError: there are no rows, one of them is no conversation by role and content, or one comes
+        DataError: there are no rows, one of them is not a conversation by role and content, or one comes
             from a test task; names file and line.
     """
     file = _file(Path(path))
@@ -62,9 +62,9 @@ def read_rows(
         try:
             row = json.loads(line)
         except ValueError as error:
-            raise DataError(f"{where}, is no JSON: {error}") from error
+            raise DataError(f"{where}, is not JSON: {error}") from error
         if not isinstance(row, dict):
-            raise DataError(f"{where}, is no row: a mapping with 'messages' is needed")
+            raise DataError(f"{where}, is not a row: a mapping with 'messages' is needed")
         rows.append({**row, "messages": _conversation(row, where)})
         told = {**row, **(row["metadata"] if isinstance(row.get("metadata"), dict) else {})}
         if "test" in (told.get("split"), told.get("task_split")):

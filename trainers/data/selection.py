@@ -1,6 +1,6 @@
 """Which attempts become rows: rejection fine-tuning's rules, each a function of its own.
 
-The rules are those of Barnes' tau2 pipeline: an attempt whose official reward reaches `min_reward` is
+The rules are those of Tau2-RL-Pipeline: an attempt whose official reward reaches `min_reward` is
 kept, and of a task without any the one with the best partial score, if that reaches `best_partial`.
 """
 

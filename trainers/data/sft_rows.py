@@ -40,7 +40,7 @@ class RowMaker:
         source, data_dir: where the domains come from.
 
     Raises:
-        ConfigError: the chat template does not do, or there is no prompt of that name.
+        ConfigError: the chat template is unsuitable, or the prompt is unknown.
     """
 
     def __init__(

@@ -31,7 +31,7 @@ from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
 from trainers.openrlhf.gpu_packages import SamplingParams
 from trainers.rollout.curriculum import Curriculum, Key, draw_tasks, task_of
-from trainers.rollout.executor import EpisodeExecutor, refuse_spoilt
+from trainers.rollout.executor import EpisodeExecutor, refuse_all_faulted
 from trainers.tasks import run_tasks
 
 Group = Sequence[dict[str, Any]]
@@ -42,7 +42,7 @@ REFILLS = 4
 
 
 def train(config: GRPOConfig, console: Console | None = None) -> Path:
-    """Train a model; go on from the newest checkpoint if there is one.
+    """Train a model; resume from the newest checkpoint if there is one.
 
     Returns:
         The folder of the trained model, `output/model`.
@@ -86,7 +86,7 @@ class LocalTrainer:
         if saved is not None:
             self.step = state["step"]
             self.learner.load_state(state["learner"])
-            console.print(f"Going on after step {self.step} of {run.steps}.")
+            console.print(f"Resuming after step {self.step} of {run.steps}.")
         self.curriculum = Curriculum(config.curriculum, state.get("curriculum"))
         self.executor = EpisodeExecutor(config, threaded=False)
         self.engine = LocalEngine(
@@ -162,8 +162,7 @@ class LocalTrainer:
         episodes all earned the same are replaced, as long as there is patience.
 
         Raises:
-            RuntimeError: somebody else has spoilt all episodes, so that a run would do nothing for as
-                long as it is let.
+            RuntimeError: all episodes faulted: the run would go on forever and do nothing.
         """
         config = self.config
         rng = random.Random(f"{config.run.seed}/{self.step}")
@@ -183,7 +182,7 @@ class LocalTrainer:
             for start in range(0, len(episodes), size):
                 group = episodes[start : start + size]
                 (useful if _differs(group) else spare).append(group)
-            refuse_spoilt([response for group in [*useful, *spare] for response in group])
+            refuse_all_faulted([response for group in [*useful, *spare] for response in group])
             if len(useful) == wanted:
                 break
         # Groups without a difference teach nothing, but keep the number of episodes a step.

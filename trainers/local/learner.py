@@ -46,7 +46,7 @@ def load_actor(path: str, hardware: Hardware, temperature: float = 1.0) -> Any:
 
     Args:
         path: a folder, or a name on the Hugging Face hub.
-        hardware: `dtype` and `attention` are heeded.
+        hardware: only `dtype` and `attention` are used.
         temperature: its log-probabilities are those of softmax(logits / temperature), the
             distribution that episodes are sampled from.
 
@@ -178,7 +178,7 @@ class Learner:
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from there."""
         import torch
 
         self.updates = state["updates"]
@@ -217,7 +217,7 @@ def latest_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint of a run, and its state; None if there is none.
 
     Reading it runs no code of its own: whoever can write into a folder of results is not to run
-    programs on the machine that goes on from there.
+    programs on the machine that resumes.
 
     Raises:
         ConfigError: its state holds more than plain data and tensors, or cannot be read.
@@ -232,7 +232,7 @@ def latest_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:
         return newest, torch.load(newest / STATE, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes make an unpickler raise almost anything
         raise ConfigError(
-            f"{newest / STATE} is no checkpoint of plain data and tensors: delete {newest} to go on "
+            f"{newest / STATE} is not a checkpoint of plain data and tensors: delete {newest} to resume "
             f"from the one before, or begin with another output ({_first(error)})"
         ) from error
 

@@ -26,14 +26,14 @@ from trainers.openrlhf.gpu_packages import gpu_packages_optional
 
 
 def train(config: SFTConfig, console: Console | None = None) -> Path:
-    """Fine-tune a model; go on from the newest checkpoint if there is one.
+    """Fine-tune a model; resume from the newest checkpoint if there is one.
 
     Returns:
         The folder of the trained model, `output/model`.
 
     Raises:
         ConfigError: model, tokenizer or data cannot be used.
-        DataError: the data are no rows of messages.
+        DataError: the data are not rows of messages.
     """
     import torch
 
@@ -49,7 +49,7 @@ def train(config: SFTConfig, console: Console | None = None) -> Path:
     learner = Learner(actor, config.optimizer, steps)
     if saved is not None:
         learner.load_state(saved[1])
-        console.print(f"Going on after step {learner.updates} of {steps}.")
+        console.print(f"Resuming after step {learner.updates} of {steps}.")
     loss_of = _Loss(config, actor, tokenizer.pad_token_id)
     with RunLog(run, config.model_dump(mode="json"), learner.updates) as log:
         while (step := learner.updates) < steps:

@@ -61,7 +61,7 @@ class PolicyUpdate:
         """
         algorithm = self.config.algorithm
         items = [item for batch in experiences for item in split_experience_batch(batch)]
-        # Spoilt episodes have no part in any mean of the loss.
+        # Faulted episodes have no part in any mean of the loss.
         items = [item for item in remove_padding_in_sequences(items) if not item.info["masked"]]
         if not items:
             return {}

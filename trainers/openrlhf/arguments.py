@@ -202,7 +202,7 @@ def _wandb(config: SFTConfig) -> Flags:
 
 
 def resumes(config: GRPOConfig | SFTConfig) -> bool:
-    """Whether there is a checkpoint to go on from."""
+    """Whether there is a checkpoint to resume from."""
     states = "_actor" if isinstance(config, GRPOConfig) else ""
     return (config.run.output / "checkpoints" / states / "latest").exists()
 

@@ -58,14 +58,14 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
         """Replace each experience's turn rewards by advantages and returns, (episodes, tokens).
 
         Raises:
-            ValueError: the episodes are no whole groups.
+            ValueError: the episodes are not whole groups.
         """
         size = self.args.rollout.n_samples_per_prompt
         rows = [(e, row) for e in experiences for row in range(len(e.sequences))]
         # The place of an episode in the order in which it was sampled, groups one after the other.
         order = [index for e in experiences for index in e.index]
         if len(rows) % size:
-            raise ValueError(f"{len(rows)} episodes are no whole groups of {size}")
+            raise ValueError(f"{len(rows)} episodes are not whole groups of {size}")
         for experience in experiences:
             experience.advantages = torch.zeros(experience.action_mask.shape, dtype=torch.float32)
             experience.info["return"] = torch.zeros(len(experience.sequences))

@@ -26,7 +26,7 @@ FILE = "config.json"
 """In a run's folder: what the run was started with. Every node must be able to read it."""
 
 MAY_CHANGE = ("run", "hardware", "evaluation")
-"""Sections that may differ from those of the run that is gone on with."""
+"""Sections that may differ from those of the run that is resumed."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def check_same(output: Path, settings: Mapping[str, Any], backend: str = "openrl
     earlier = "local" if any(checkpoints.glob(CHECKPOINTS)) else "openrlhf"
     if earlier != backend and any(checkpoints.iterdir()):
         raise ConfigError(
-            f"{output} holds checkpoints of backend {earlier!r}: go on with --backend {earlier}, or "
+            f"{output} holds checkpoints of backend {earlier!r}: resume with --backend {earlier}, or "
             "give another output"
         )
     if backend == "openrlhf":
@@ -138,7 +138,7 @@ def check_same(output: Path, settings: Mapping[str, Any], backend: str = "openrl
         ]
         if sizes[0] != sizes[1]:
             raise ConfigError(
-                f"{output} holds checkpoints of a run on {sizes[0]} GPUs: go on with as many, not "
+                f"{output} holds checkpoints of a run on {sizes[0]} GPUs: resume on as many, not "
                 f"{sizes[1]}"
             )
     other = [
@@ -162,7 +162,7 @@ def _absolute(config: Any) -> Any:
 
 
 def _lines(words: tuple[str, ...]) -> list[str]:
-    """The command with its values beside their flags."""
+    """The command with its values next to their flags."""
     lines: list[str] = []
     for word in words:
         quoted = shlex.quote(word)

@@ -55,7 +55,7 @@ class TaskStream:
         return (self._config.run.steps or 0) * self._config.rollout.tasks
 
     def __iter__(self) -> Iterator[Batch]:
-        """Go on where the stream is.
+        """Resume where the stream is.
 
         Raises:
             RuntimeError: dynamic filtering has refused so many groups that no step will come.
@@ -89,7 +89,7 @@ class TaskStream:
         return {"step": self.step, "drawn": self.drawn, "curriculum": self.curriculum.state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from there."""
         self.step, self.drawn = state["step"], state["drawn"]
         self.curriculum = Curriculum(self._config.curriculum, state["curriculum"])
         self._drawn_before, self._queue = self.drawn, []

@@ -18,7 +18,7 @@ from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker, score_
 from trainers.openrlhf.gpu_packages import gpu_packages_optional
 from trainers.openrlhf.task_loader import TaskStream, batch
 from trainers.rollout.curriculum import task_of
-from trainers.rollout.executor import refuse_spoilt, settings_of_environment
+from trainers.rollout.executor import refuse_all_faulted, settings_of_environment
 from trainers.tasks import run_tasks
 
 with gpu_packages_optional():
@@ -44,8 +44,7 @@ class Samples(EpisodeSamples):
         """A step's episodes. Each gets the weight that its task had as `info["weight"]`.
 
         Raises:
-            RuntimeError: somebody else has spoilt all of them, so that a run would do nothing for as
-                long as it is let.
+            RuntimeError: all of them faulted: the run would go on forever and do nothing.
         """
         self._played: list[dict[str, Any]] = []
         self._group: list[Any] = []
@@ -67,7 +66,7 @@ class Samples(EpisodeSamples):
         rollout = self.args.rollout
         self._played.append(response)
         if len(self._played) >= rollout.batch_size * rollout.n_samples_per_prompt:
-            refuse_spoilt(self._played)
+            refuse_all_faulted(self._played)
         # OpenRLHF comes here with the episodes of a group one after the other, then filters groups.
         self._group.append(experience)
         if len(self._group) == rollout.n_samples_per_prompt:
@@ -116,7 +115,7 @@ class Logs:
     tensorboard_logger: Any
 
     def init_checkpoint_states(self) -> dict[str, Any]:
-        """Where the run goes on. Opens the log there."""
+        """Where the run resumes. Opens the log there."""
         states: dict[str, Any] = super().init_checkpoint_states()  # type: ignore[misc]
         if self.tensorboard_logger is None:
             config = settings_of_environment()

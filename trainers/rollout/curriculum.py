@@ -2,7 +2,7 @@
 
 The idea is the tau2 pipeline's: a task that is nearly always solved, or hardly ever, teaches little.
 Its statistics mix up tasks of different domains that share an id, change weights while a group is
-under way, count spoilt attempts, never forget what a model of long ago could not do, and are lost at
+under way, count faulted attempts, never forget what a model of long ago could not do, and are lost at
 the end of the process. These do none of that.
 """
 
@@ -31,7 +31,7 @@ class Curriculum:
 
     Args:
         settings: thresholds and weights.
-        state: what an earlier `state` returned, to go on from there.
+        state: what an earlier `state` returned, to resume from there.
     """
 
     def __init__(self, settings: Settings, state: Mapping[str, Any] | None = None) -> None:

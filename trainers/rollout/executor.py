@@ -3,7 +3,7 @@
 OpenRLHF's own multi-turn executor lets an exception end the run, cuts the policy out of prompts that
 have grown too long, lets a turn take all that is left of the context, and shares one object of
 sampling parameters between the samples of a prompt. Here an episode is played by the same code as in
-evaluation, exact to the token; an episode that somebody else has spoilt is played anew, and then
+evaluation, exact to the token; an episode that faults is played again, and then
 masked; one that outgrows its limits ends there and is marked as truncated.
 
 OpenRLHF makes an executor without arguments in each engine's process, so it finds its settings in
@@ -55,7 +55,7 @@ def settings_of_environment() -> GRPOConfig:
     """The settings in the file that `TAU2_GYM_TRAINING` names.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: the file does not exist.
     """
     path = os.environ.get(SETTINGS)
     if path is None or not Path(path).is_file():
@@ -150,8 +150,8 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
                 break
             seed = attempt_seed(attempt.seed, attempt.domain, attempt.task_id, number)
             record = await player.play(replace(attempt, seed=seed))
-        if cause := _spoilt_by(record):
-            LOGGER.warning("spoilt: %s/%s: %s", attempt.domain, attempt.task_id, cause)
+        if cause := _fault_of(record):
+            LOGGER.warning("faulted: %s/%s: %s", attempt.domain, attempt.task_id, cause)
         return record
 
     def player(
@@ -224,7 +224,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
             "reward": 0.0 if masked else float(sum(rewards)),
             "scores": official,
             "truncated": cut,
-            "error": _spoilt_by(record),
+            "error": _fault_of(record),
             "extra_logs": {
                 "official": official,
                 "partial": float(record.partial_score),
@@ -242,8 +242,8 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         }
 
 
-def refuse_spoilt(responses: Sequence[Mapping[str, Any]]) -> None:
-    """See that not all episodes of a step were spoilt: a run would do nothing for as long as it is let.
+def refuse_all_faulted(responses: Sequence[Mapping[str, Any]]) -> None:
+    """See that not all episodes of a step faulted: the run would go on forever and do nothing.
 
     Args:
         responses: what `EpisodeExecutor.execute` has returned.
@@ -253,16 +253,15 @@ def refuse_spoilt(responses: Sequence[Mapping[str, Any]]) -> None:
     """
     if all(response["extra_logs"]["masked"] for response in responses):
         raise RuntimeError(
-            f"all {len(responses)} episodes of a step were spoilt; the first: "
-            f"{responses[0]['error']}"
+            f"all {len(responses)} episodes of a step faulted; the first: {responses[0]['error']}"
         )
 
 
-def _spoilt_by(record: Record) -> str | None:
-    """What has spoilt an episode, if anything."""
+def _fault_of(record: Record) -> str | None:
+    """Why an episode faulted, if it did."""
     if record.fault is not None:
         return f"{record.fault} fault: {record.error}"
-    return f"nobody graded {', '.join(record.ungraded)}" if record.ungraded else None
+    return f"not graded: {', '.join(record.ungraded)}" if record.ungraded else None
 
 
 def stop_penalty(rewards: list[float], penalty: float | None) -> list[float]:

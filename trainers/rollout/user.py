@@ -37,7 +37,7 @@ def make_training_user(config: GRPOConfig) -> User | AsyncUser:
 
 def check_user(config: GRPOConfig) -> None:
     """See that a user that is a model answers, and that its server reads tool calls, which telecom's
-    users make: one that hands them out as text would spoil every episode.
+    users make: one that hands them out as text would make every episode fault.
 
     Raises:
         ConfigError: it does not.

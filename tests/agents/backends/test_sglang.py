@@ -391,7 +391,9 @@ def test_not_sglang() -> None:
     made.paths["/v1/models"] = made.health
     assert "does not say what it serves, as SGLang does" in refusal(made)
     made.status = 404
-    assert "is no SGLang server of version 0.5 or later (HTTP 404 from /health)" in refusal(made)
+    assert "is not an SGLang server of version 0.5 or later (HTTP 404 from /health)" in refusal(
+        made
+    )
 
 
 @pytest.mark.parametrize(

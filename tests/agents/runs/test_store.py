@@ -89,7 +89,7 @@ def test_another_revision_is_refused(path: Path) -> None:
         Store(path, SETUP, {"retail": "xyz"})
 
 
-def test_fresh_starts_anew(path: Path) -> None:
+def test_fresh_starts_over(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
     assert Store(path, {**SETUP, "seed": 1}, REVISIONS, fresh=True).records == {}
@@ -128,7 +128,7 @@ def test_a_row_that_is_no_result_is_named(path: Path, line: str, problem: str) -
     with path.open("a") as file:
         file.write(line + "\n")
     before = path.read_bytes()
-    with pytest.raises(DataError, match=re.escape(f"{path}, line 2 is no result: {problem}")):
+    with pytest.raises(DataError, match=re.escape(f"{path}, line 2 is not a result: {problem}")):
         Store(path, SETUP, REVISIONS)
     assert path.read_bytes() == before
 

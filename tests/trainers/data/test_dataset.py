@@ -104,7 +104,7 @@ def test_a_file_may_lack_its_last_line_break_but_not_half_a_line(tmp_path: Path)
     file.write_text(f"{line}\n{line}")
     assert len(read_rows(file)) == 2
     file.write_text(f"{line}\n{line[:-5]}")
-    with pytest.raises(DataError, match="line 2, is no JSON"):
+    with pytest.raises(DataError, match="line 2, is not JSON"):
         read_rows(file)
 
 

@@ -129,7 +129,9 @@ def test_a_planted_checkpoint_runs_nothing(
     settings, victim = run(tmp_path / "run"), tmp_path / "ran"
     folder = save_checkpoint(settings, 3, actor(start), small.tokenizer(), {"step": 3})
     write({"step": 3, "learner": {}, place: Malice(victim)}, folder / "state.pt")
-    with pytest.raises(ConfigError, match=r"state\.pt is no checkpoint of plain data and tensors"):
+    with pytest.raises(
+        ConfigError, match=r"state\.pt is not a checkpoint of plain data and tensors"
+    ):
         latest_checkpoint(settings)
     assert not victim.exists()
     with suppress(RuntimeError):  # of what it was given, after it has run it

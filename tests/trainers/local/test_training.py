@@ -266,14 +266,14 @@ def trainer(tmp_path: Path) -> grpo.LocalTrainer:
     return grpo.LocalTrainer(config, QUIET)
 
 
-def test_a_run_whose_episodes_are_all_spoilt_ends(
+def test_a_run_whose_episodes_are_all_faulted_ends(
     trainer: grpo.LocalTrainer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> None:
         raise MemoryError("no room")
 
     monkeypatch.setattr(trainer.engine, "_prepare", fail)
-    says = "all 8 episodes of a step were spoilt; the first: infrastructure fault: .*no room"
+    says = "all 8 episodes of a step faulted; the first: infrastructure fault: .*no room"
     with pytest.raises(RuntimeError, match=says):
         trainer.train_step()
 
@@ -298,7 +298,7 @@ def test_groups_that_are_refused_are_counted_and_replaced_by_other_tasks(
     assert len(set(drawn[:6])) == 6, "no task comes again before all have come"
 
 
-def test_spoilt_episodes_have_no_part_in_the_loss(runs: Runs) -> None:
+def test_faulted_episodes_have_no_part_in_the_loss(runs: Runs) -> None:
     config = small.grpo(
         str(runs.folder / "sft" / "model"), runs.folder / "masked", 1, BRIEF, kl=0.1
     )

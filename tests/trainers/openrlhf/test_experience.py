@@ -198,5 +198,5 @@ def test_the_spread_of_a_group_is_told() -> None:
 def test_broken_groups_are_refused(count: int) -> None:
     played = [Episode(((1, 1, 1.0),))] * count
     given_out = batches(played, [1], list(range(count)), [1.0] * count)
-    with pytest.raises(ValueError, match=f"{count} episodes are no whole groups of 2"):
+    with pytest.raises(ValueError, match=f"{count} episodes are not whole groups of 2"):
         maker(2).compute_advantages_and_returns(given_out)

@@ -90,7 +90,7 @@ def sampled(monkeypatch: pytest.MonkeyPatch, *masked: bool) -> tuple[TaskStream,
     return stream, samples
 
 
-def test_weights_are_those_before_the_step_and_spoilt_episodes_no_attempts(
+def test_weights_are_those_before_the_step_and_faulted_episodes_no_attempts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     stream, samples = sampled(monkeypatch, False, False, True, False)
@@ -100,8 +100,8 @@ def test_weights_are_those_before_the_step_and_spoilt_episodes_no_attempts(
     assert [float(sample.info["weight"]) for sample in samples] == pytest.approx([0.1] * 3)
 
 
-def test_a_run_whose_episodes_are_all_spoilt_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RuntimeError, match="all 2 episodes of a step were spoilt; the first: user"):
+def test_a_run_whose_episodes_are_all_faulted_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="all 2 episodes of a step faulted; the first: user"):
         sampled(monkeypatch, True, True)
 
 
@@ -158,7 +158,9 @@ def test_masked_episodes_neither_pass_nor_fail_openrlhfs_filter(
         return [played(*prompt.split("/"), queue.pop(0)) for prompt in prompts]
 
     monkeypatch.setattr(generator, "_dispatch_prompts_to_vllm", dispatch)
-    monkeypatch.setattr(trainer, "refuse_spoilt", lambda played: None)  # it ends a run of "????"
+    monkeypatch.setattr(
+        trainer, "refuse_all_faulted", lambda played: None
+    )  # it ends a run of "????"
     samples, _, consumed, _ = generator.generate_samples(max_len=10)
     assert len(samples) == 4
     assert consumed == (1 if kept else 2)

@@ -177,7 +177,7 @@ class Unwell:
         return ScriptedUser().respond(view, seed)
 
 
-def spoilt(faults: int, kind: str, retries: int, answers: int = 0) -> dict[str, Any]:
+def faulted(faults: int, kind: str, retries: int, answers: int = 0) -> dict[str, Any]:
     executor = EpisodeExecutor(config(**{"rollout.retries": retries}), threaded=False)
     engine = ScriptedEngine(gold("telecom", TELECOM[0]))
     if kind == "user":
@@ -190,12 +190,12 @@ def spoilt(faults: int, kind: str, retries: int, answers: int = 0) -> dict[str, 
 
 @pytest.mark.parametrize("retries", [0, 2])
 @pytest.mark.parametrize(("kind", "answers"), [("user", 0), ("user", 2), ("infrastructure", 0)])
-def test_spoilt_episodes_are_played_anew_and_masked_in_the_end(
+def test_faulted_episodes_are_played_again_and_masked_at_last(
     kind: str, answers: int, retries: int
 ) -> None:
-    cured = spoilt(retries, kind, retries, answers)["extra_logs"]
+    cured = faulted(retries, kind, retries, answers)["extra_logs"]
     assert (cured["masked"], cured["official"], cured[f"fault_{kind}"]) == (0.0, 1.0, 0.0)
-    lost = spoilt(retries + 1, kind, retries, answers)
+    lost = faulted(retries + 1, kind, retries, answers)
     logs = lost["extra_logs"]
     other = {"user": "infrastructure", "infrastructure": "user"}[kind]
     assert (logs["masked"], logs[f"fault_{kind}"], logs[f"fault_{other}"]) == (1.0, 1.0, 0.0)
@@ -268,7 +268,7 @@ def test_all_episodes_tell_the_same() -> None:
     engines = [ScriptedEngine(LONG), Mute(LONG), ScriptedEngine(["<tool_call>{"])]
     responses = [play_one(engine, "retail", RETAIL, **settings) for engine in engines]
     responses.append(play_one(engines[0], "retail", RETAIL, **settings, max_length=400))
-    responses.append(spoilt(1, "user", 0))
+    responses.append(faulted(1, "user", 0))
     *paid, plain = [list(response["extra_logs"]) for response in responses]
     assert all(names == paid[0] for names in paid)
     assert {name for name in paid[0] if name.startswith("ledger/")} == {
@@ -638,7 +638,7 @@ def test_episodes_cut_off_by_tokens_pay_it_and_others_do_not(
     assert by_turns["reward"] == pytest.approx(ledger(by_turns, "progress"))
 
 
-# The shaped reward, computed here anew.
+# The shaped reward, computed here again.
 
 SHARES = {
     "telecom": {"actions": 0.35, "communicate": 0.35, "env_assertions": 0.3},
