@@ -3,9 +3,9 @@
 Accepted: plain text; one or several `<tool_call>{…}</tool_call>` blocks (Hermes, Qwen), alone or
 with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a list of such; a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
-merely looks odd is text. A tool call that cannot be read is never spoken to the user: it becomes
-a call of `INVALID_CALL`, whose result tells the agent what was wrong. The other calls are made.
-Neither is a message of more than `MAX_CHARACTERS`, thinking apart.
+merely looks odd is text. An unreadable tool call is never spoken to the user: it becomes a call of
+`INVALID_CALL`, whose result tells the agent what was wrong. The other calls are made. A message of
+more than `MAX_CHARACTERS`, not counting reasoning, is unreadable, too.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ FUNCTION = re.compile(r"\A([A-Za-z_]\w*+)\s*+\(\s*+(?:.*\)\Z|\w++\s*+=|\Z)", re.
 EXPECTED = 'write <tool_call>{"name": "...", "arguments": {...}}</tool_call>'
 
 MAX_CHARACTERS = 2**15
-"""What an agent may write in one message. The longest of GPT-5 in telecom has 9,892 characters."""
+"""What an agent may write in one message. The longest of GPT-5's messages in telecom has 9,892
+characters."""
 
 MAX_JOINED = 2**23
-"""Characters of a message given in parts, thinking included. One text may be any number of them."""
+"""Characters of a message given in parts, reasoning included. A single text may have any number."""
 
 DONE, RESPOND = "done", "respond"
 """Pseudo-tools of agents that may end the episode: stop it, and say something."""
@@ -55,7 +56,7 @@ DONE_SCHEMA = {
 
 
 class MalformedAction(ValueError):
-    """The action is meant as a tool call and cannot be read as one. The text says why."""
+    """The action looks like a tool call but cannot be read as one. The text says why."""
 
 
 def parse_action(
@@ -107,17 +108,17 @@ def is_empty(action: Action) -> bool:
 
 
 def _is_nothing(value: Any) -> bool:
-    """Whether a value is empty. NumPy's arrays do not say."""
+    """Whether a value is empty. NumPy arrays have no truth value."""
     return value.size == 0 if isinstance(value, np.ndarray) else not value
 
 
 def is_malformed(message: Message) -> bool:
-    """Whether a message stands for an action that could not be read."""
+    """Whether a message stands for an unreadable action."""
     return any(call.name == INVALID_CALL for call in message.tool_calls)
 
 
 def format_action(message: Message) -> str:
-    """The message as text in the Hermes form: what `parse_action` reads back."""
+    """The message as text in Hermes notation, which `parse_action` reads back."""
     parts = [message.content] if message.has_text and message.content else []
     for call in message.tool_calls:
         # JSON may write "/" with a backslash: no argument can close the block early.
@@ -132,7 +133,7 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
         raise MalformedAction("<think> is not closed")
     _check_size(spoken)
     stripped = spoken.strip()
-    # First, since anything may stand in its arguments, a <tool_call> too.
+    # First, since its arguments may hold anything, even a <tool_call>.
     match = FUNCTION.match(stripped)
     if match is not None and match[1] in tools:
         return _message(None, [(match[1], _keywords(stripped))], turn)
@@ -167,7 +168,7 @@ def _each(items: Sequence[Any], read: Callable[[Any], Call]) -> list[Call]:
 
 
 def _unreadable(raw: Any, error: MalformedAction) -> Call:
-    """The call that stands for what cannot be read as one."""
+    """The call that stands for an unreadable one."""
     reason = f"unreadable action: {error}; to call a tool, {EXPECTED}"
     try:
         _check_size(raw)
@@ -178,7 +179,7 @@ def _unreadable(raw: Any, error: MalformedAction) -> Call:
 
 
 SHOWN = 1000
-"""Characters that are kept of a message that is too long."""
+"""How many characters are kept of a message that is too long."""
 
 
 def _check_size(*values: Any) -> None:
@@ -231,7 +232,8 @@ def _load_call(text: str) -> Call:
 
 
 def _call(data: Any) -> Call:
-    """Name and arguments of one call. Whatever else the JSON holds, a requestor say, is ignored."""
+    """Name and arguments of one call. Anything else in the JSON, such as a requestor, is
+    ignored."""
     if not isinstance(data, Mapping):
         raise MalformedAction("a tool call must be a JSON object")
     if isinstance(data.get("function"), Mapping):
@@ -257,7 +259,7 @@ MAX_DEPTH, MAX_BITS = 64, 10_000
 
 def _plain(value: Any, depth: int = 0) -> Any:
     """A private copy of a JSON value. Refuses what JSON cannot express, and what no database row
-    can hold: half a surrogate pair, numbers of thousands of digits, nesting without end."""
+    can hold: lone surrogates, numbers of thousands of digits, endless nesting."""
     if depth > MAX_DEPTH:
         raise MalformedAction("the arguments are nested too deeply")
     value = _listed(value)
@@ -289,7 +291,7 @@ def _listed(value: Any) -> Any:
 
 def _shown(action: Any) -> str:
     try:
-        # What is not JSON has a name: its text can be longer than any message.
+        # Say only the type of what is not JSON: its text can be longer than any message.
         return json.dumps(action, default=lambda value: f"a {type(value).__name__}")
     except (TypeError, ValueError, RecursionError):
         return f"a {type(action).__name__} that is not JSON"
@@ -320,7 +322,7 @@ def _bare_calls(text: str) -> list[Call] | None:
 
 def _keywords(text: str) -> dict[str, Any]:
     """The keyword arguments of `f(key=value)`, values being Python literals or JSON's. A name that
-    is neither stands for itself, a text that was not quoted."""
+    is neither is taken as an unquoted string."""
     try:
         node = ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -354,8 +356,8 @@ def _literal(node: ast.expr) -> Any:
 
 
 def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Message:
-    """An OpenAI assistant message; a content given as parts is joined. A message without calls is
-    read like a text: servers that know no function calling leave calls in the content."""
+    """An OpenAI assistant message; content given in parts is joined. A message without calls is
+    read like a text: servers that do not support function calling leave calls in the content."""
     role = data.get("role", "assistant")
     if not isinstance(role, str) or role != "assistant":
         told = role[:40] if isinstance(role, str) else type(role).__name__

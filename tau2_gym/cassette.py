@@ -35,10 +35,10 @@ FAILURES: dict[str, type[RuntimeError]] = {
     "timeout": CallTimeout,
     "infrastructure": InfrastructureError,
 }
-"""Failures that are recorded too, the more special ones first."""
+"""Failures that are recorded, too, the more specific ones first."""
 
 PASSING = ("timeout", "infrastructure")
-"""Failures of the day: in mode `auto` these calls are made again."""
+"""Transient failures: in mode `auto` these calls are made again."""
 
 ADDRESS = re.compile(r"https?://\S*\w|\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
 
@@ -47,20 +47,20 @@ class Mode(StrEnum):
     """What a cassette does with a call."""
 
     RECORD = "record"
-    """Make it and write it down, in a new file."""
+    """Make it and record it, in a new file."""
     REPLAY = "replay"
-    """Answer it from the file; a call that is not there is an error."""
+    """Answer it from the file; a missing call is an error."""
     AUTO = "auto"
-    """Answer it from the file if it is there, else make it and write it down."""
+    """Answer it from the file if it is there; otherwise make it and record it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Form(Generic[T]):
-    """A form of calls.
+    """A kind of call.
 
     Attributes:
-        describe: a request in short: what a reader of a cassette wants to know, and what it takes
-            to say in what two requests differ.
+        describe: a summary of a request: what a reader of a cassette wants to know, and what is
+            needed to say how two requests differ.
         name: a described request's answer in words, for the error that it is missing.
         write: an answer as plain data.
         read: the answer back from them, after a round trip through JSON; raises what it likes if
@@ -98,7 +98,7 @@ class Cassette:
         if self.mode is Mode.RECORD and there:
             raise ConfigError(f"cassette {self.path} exists already; delete it or use mode 'auto'")
         if self.mode is Mode.REPLAY and not there:
-            raise ConfigError(f"there is not a cassette to replay at {self.path}")
+            raise ConfigError(f"there is no cassette to replay at {self.path}")
         if there:
             self._load()
 
@@ -107,7 +107,7 @@ class Cassette:
         return sum(map(len, self._calls.values()))
 
     def rewind(self) -> None:
-        """Play from the start again, so that requests that are alike get their first answer."""
+        """Play from the start again, so that equal requests get their first answer."""
         with self._lock:
             self._played.clear()
 
@@ -120,8 +120,7 @@ class Cassette:
     async def call(
         self, form: Form[T], request: Request, ask: Callable[[Request], Awaitable[T]] | None
     ) -> T:
-        """What came of a request when it was recorded; or, depending on the mode, what comes of it
-        now.
+        """The recorded outcome of a request; or, depending on the mode, its outcome now.
 
         Args:
             form: of the call.
@@ -131,7 +130,7 @@ class Cassette:
         Raises:
             DataError: no such call is left, and none can be made, in mode `replay` or without
                 `ask`; or what is there has another form.
-            RuntimeError: of the kinds in `FAILURES`, and whatever else `ask` raises.
+            RuntimeError: those in `FAILURES`, and whatever else `ask` raises.
         """
         key = request_key(request)
         recorded = self._next(key)
@@ -148,7 +147,7 @@ class Cassette:
             if isinstance(error, ContextOverflow) and error.answered:
                 row["answered"] = True
             self._write(row)
-            # As it will be when it is replayed.
+            # As in a replay.
             raise _failure(row) from error
         self._write(row | {"answer": form.write(answer)})
         return answer
@@ -211,7 +210,7 @@ class Cassette:
 
 
 def _failure(row: Mapping[str, Any]) -> RuntimeError:
-    """The failure that a row holds."""
+    """The failure recorded in a row."""
     failure = FAILURES[row["failure"]](row["text"])
     if isinstance(failure, ContextOverflow):
         failure.answered = row.get("answered") is True

@@ -1,6 +1,6 @@
 """The turn-taking rules of tau2-bench as a state machine: no I/O, no threads, cheap to fork.
 
-Whoever drives an episode asks `turn` who is to act, and gives that party's message to `act`. The
+A driver asks `turn` whose turn it is, and passes that party's message to `act`. The
 environment's own moves (running tool calls) follow at once. The rules are those of tau2-bench
 1.0.1's `orchestrator/orchestrator.py`.
 """
@@ -19,30 +19,30 @@ from tau2_gym.types import Message, Requestor, Role, Task, Termination, ToolCall
 from tau2_gym.users.base import STOP, STOP_TOKENS, UserView
 
 GREETING = "Hi! How can I help you today?"
-"""What the agent is taken to have said before the user's first message."""
+"""What the agent counts as having said before the user's first message."""
 
 INVALID_CALL = "invalid_tool_call"
-"""Name of the call that stands for an action which could not be read. No tool has it, so that a
-replay by tau2-bench skips it; its result tells the agent what was wrong."""
+"""Name of the call that stands for an unreadable action. No tool has this name, so a replay by
+tau2-bench skips it; its result tells the agent what was wrong."""
 
 
 class Episode:
     """One conversation about one task.
 
-    A step is one delivery of a message: the agent's, the user's and the environment's each count.
+    A step is one delivered message, of the agent, the user or the environment.
 
     Args:
         domain: the domain.
         task: one of its tasks.
-        max_steps: the episode ends when this many steps were made and nobody waits for the
-            environment. The limit overrides a stop made on the same step.
+        max_steps: the episode ends after this many steps, once no tool results are due. The limit
+            overrides a stop on the same step.
         max_errors: likewise for failed tool calls, the agent's and the user's together.
-        max_calls: this many calls of a message are run, the agent's or the user's. One failed call
-            stands for all the others, and its result says so.
+        max_calls: how many calls of one message are run, the agent's or the user's. The others are
+            reported as one failed call.
         solo: no user: the agent has both sides' tools and may only call tools.
         validate_communication: an empty message, or one with both text and tool calls, ends the
             episode as its sender's error.
-        agent_stop: the agent may end the episode by itself.
+        agent_stop: the agent may end the episode itself.
 
     Raises:
         ConfigError: a limit is not positive, or the domain has no solo mode.
@@ -51,10 +51,10 @@ class Episode:
         world: what the tools act on.
         messages: everything said and done, oldest first.
         chat: what the agent may see of it, in OpenAI chat form.
-        turn: who is to act; None when the episode has ended.
+        turn: whose turn it is; None when the episode has ended.
         steps, num_errors: counted towards the limits.
-        malformed: actions that could not be read.
-        ownership_violations: the agent's calls of tools that only the user has.
+        malformed: unreadable actions.
+        ownership_violations: the agent's calls to tools that only the user has.
         termination: how the episode ended, or None.
     """
 
@@ -201,7 +201,7 @@ class Episode:
         self.messages.append(message)
         calls = [[call.name, call.arguments] for call in message.tool_calls]
         said = json.dumps([message.role, message.requestor, message.error, calls], sort_keys=True)
-        # The content apart: it may be long, and need not be escaped to be hashed.
+        # The content separately: it may be long, and does not need escaping to be hashed.
         content = "" if message.content is None else f"\n{message.content}"
         digest = hashlib.sha256(self._dialogue + said.encode())
         digest.update(content.encode("utf-8", "surrogatepass"))
@@ -212,7 +212,7 @@ class Episode:
         return message
 
     def _capped(self, message: Message) -> Message:
-        """The message with as many calls as are run, and one that stands for the rest."""
+        """The message with the calls that are run, and one that stands for the rest."""
         calls, most = message.tool_calls, self.max_calls
         if len(calls) <= most:
             return message
@@ -263,7 +263,7 @@ class Episode:
 
 
 def check_limits(max_steps: int, max_errors: int, max_calls: int) -> None:
-    """See that the limits on an episode are positive.
+    """Check that the limits of an episode are positive.
 
     Raises:
         ConfigError: one is not.

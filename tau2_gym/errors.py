@@ -14,15 +14,15 @@ class ConfigError(Tau2GymError):
 
 
 class DataError(Tau2GymError):
-    """A task file, database or recording does not have the form it must have."""
+    """A task file, database or recording is malformed."""
 
 
 class UserFault(RuntimeError):
-    """The simulated user could not produce a usable message. Never charged to the agent."""
+    """The simulated user could not produce a usable message. Never held against the agent."""
 
 
 class InfrastructureError(RuntimeError):
-    """A server or network failed, after all retries. Never charged to the agent or the user."""
+    """A server or network failed, after all retries. Never held against the agent or the user."""
 
 
 def one_of(what: str, value: object, allowed: Iterable[str]) -> ConfigError:

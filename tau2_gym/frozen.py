@@ -2,9 +2,9 @@
 
 What `info` shows, the messages so far and the tools for example, is shared: between the steps of an
 episode, its forks and its snapshots, and the tools between all environments of a process. Copies for
-every step would cost more than the step. So what is shared refuses changes. It is a dict or a list
-like any other to whoever reads it, `json` and chat templates included, and `copy.copy` and
-`copy.deepcopy` make plain ones, to be changed at will.
+every step would cost more than the step. So what is shared refuses changes. Readers, `json` and
+chat templates included, see an ordinary dict or list, and `copy.copy` and `copy.deepcopy` make
+plain ones that you can change.
 """
 
 from __future__ import annotations
@@ -73,4 +73,4 @@ class FrozenList(list[Any]):
 
 
 NOTHING = FrozenList()
-"""The empty list that all share."""
+"""The empty list, shared by all."""

@@ -1,8 +1,8 @@
 """The official reward and its checks, kept up to date step by step.
 
 tau2-bench grades once, at the end, by replaying the whole trajectory into a fresh environment. The
-grader here reaches the same findings from what each step added, so that they are there at every
-step. The rules are those of tau2-bench 1.0.1's `evaluator/`.
+grader here reaches the same findings from what each step added, so they are known at every step.
+The rules are those of tau2-bench 1.0.1's `evaluator/`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def action_matches(action: Action, call: ToolCall) -> bool:
 
 def action_performed(action: Action, call: ToolCall) -> bool:
     """Whether a call has the compared arguments of the *expected* call: those named in
-    `compare_args`, without it all of them. Unlike `action_matches`, a call without arguments is not
-    taken for one with the right arguments."""
+    `compare_args`, without it all of them. Unlike in `action_matches`, a call without arguments
+    does not count as one with the right arguments."""
     if action.name != call.name:
         return False
     names = action.arguments if action.compare_args is None else action.compare_args
@@ -58,8 +58,8 @@ def action_performed(action: Action, call: ToolCall) -> bool:
 
 
 def communicates(required: str, message: Message) -> bool:
-    """Whether an agent's message says the required string: as a substring, without case, commas
-    dropped from the message only. (`evaluator/evaluator_communicate.py`.)"""
+    """Whether an agent's message says the required string: as a substring, ignoring case, with
+    commas dropped from the message only. (`evaluator/evaluator_communicate.py`.)"""
     return (
         message.role == "assistant"
         and message.has_text
@@ -83,7 +83,7 @@ class Grader:
         self._actions = criteria.actions or ()
         self._communicate = criteria.communicate
         self._assertions = criteria.env_assertions or ()
-        # tau2-bench leaves the database aside where a task has neither list.
+        # tau2-bench ignores the database if a task has neither list.
         self._compares_db = criteria.actions is not None or criteria.env_assertions is not None
         self._action_met = [False] * len(self._actions)
         self._performed = [False] * len(self._actions)
@@ -110,8 +110,8 @@ class Grader:
         return twin
 
     def update(self, messages: Iterable[Message], world: World) -> None:
-        """Take in new messages and the world after them. Work is done only for what is new: calls
-        and texts are compared once, the world only when it has changed."""
+        """Take in new messages and the world after them. Only what is new takes work: calls and
+        texts are compared once, and the world only when it has changed."""
         for message in messages:
             self._history -= 1
             for call in message.tool_calls:
@@ -130,7 +130,8 @@ class Grader:
                 self._similarity = None
 
     def _note_performed(self, message: Message) -> None:
-        """Match a call that succeeded, when its result is there; results come in the calls' order."""
+        """Match a call that succeeded, once its result has arrived; results come in the order of
+        the calls."""
         if message.role != "tool":
             self._unanswered = message.tool_calls
             return
@@ -200,8 +201,8 @@ def official_reward(task: Task, checks: Checks, termination: Termination) -> flo
     """tau2-bench's reward of an ended episode: the product over the task's reward basis.
 
     0 unless the agent or the user stopped it; 1 if the task has no criteria. None if everything else
-    holds and the basis contains natural-language assertions, of which the task has some: only a judge
-    can tell. (`evaluator/evaluator.py`, `evaluate_simulation`, evaluation type ALL.)
+    holds and the basis contains natural-language assertions, of which the task has some: only a
+    judge can decide those. (`evaluator/evaluator.py`, `evaluate_simulation`, evaluation type ALL.)
     """
     if not termination.graded:
         return 0.0
@@ -221,7 +222,7 @@ def official_reward(task: Task, checks: Checks, termination: Termination) -> flo
 
 
 def similarity(world: World, expected: Difference) -> float:
-    """How much of what was changed in the databases is what should have been.
+    """How much of what was changed in the databases should have been.
 
     |C ∩ E| / |C ∪ E| over the sets C of changed and E of expected changes of single fields; 1 if
     both are empty. A finer measure than tau2-bench's equality of hashes, equal to 1 iff that holds.

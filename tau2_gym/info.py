@@ -99,9 +99,9 @@ class Info(TypedDict):
 
 
 def shown(info: Info) -> dict[str, Any]:
-    """The info as an environment returns it. Mappings and the list of messages are new ones, as
-    Gymnasium's checker asks for: what is added to them stays with who adds it. What lies deeper is
-    shared, and frozen."""
+    """The info as an environment returns it. Mappings and the list of messages are new objects, as
+    Gymnasium's checker requires, so you may add to them. What they contain is shared, and
+    frozen."""
     return {
         **info,
         "messages": list(info["messages"]),

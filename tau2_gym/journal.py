@@ -1,4 +1,5 @@
-"""Files of JSON that survive the death of their writer: of one object, and of lines written one by one."""
+"""JSON files that survive the death of their writer: of one object, or of lines written one by
+one."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from tau2_gym.errors import DataError
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Say of a failed write which file it was and why: a full disk names none.
+    """Name the file and the reason of a failed write: the error of a full disk names no file.
 
     Raises:
         DataError: it failed.
@@ -45,7 +46,7 @@ def replace_file(path: Path, content: bytes) -> None:
 
 def to_json(data: Any, **options: Any) -> str:
     """The data as JSON. Numbers that JSON does not have (nan, infinities) become null, so that any
-    reader can read what was written."""
+    parser can read the file."""
     try:
         return json.dumps(data, allow_nan=False, **options)
     except ValueError:
@@ -56,7 +57,7 @@ def from_json(text: str | bytes) -> Any:
     """The data of a JSON text.
 
     Raises:
-        ValueError: it is something else. Numbers that JSON does not have are something else, too.
+        ValueError: it is not JSON. Numbers that JSON does not have are not JSON.
     """
     return json.loads(text, parse_constant=_refuse)
 
@@ -99,8 +100,8 @@ class Journal:
         self._lock = threading.Lock()
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
-        """The rows with their line numbers. A last line without an end, cut off when its writer was
-        killed, is none.
+        """The rows with their line numbers. A last line that was cut off when its writer was killed
+        is left out.
 
         Raises:
             DataError: the file cannot be read, or a line in it is not JSON.
@@ -117,7 +118,7 @@ class Journal:
             yield number, row
 
     def append(self, row: Any) -> None:
-        """Write a row, in place of a last line that was cut off.
+        """Write a row, replacing a last line that was cut off.
 
         Raises:
             DataError: the file cannot be written. What it held is still there.
@@ -134,7 +135,7 @@ class Journal:
                 file.write(data)
 
     def rewrite(self, rows: Iterable[Any]) -> None:
-        """Put these rows in place of all that is there, whole or not at all.
+        """Replace all rows with these, completely or not at all.
 
         Raises:
             DataError: the file cannot be written. What it held is still there.

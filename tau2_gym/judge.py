@@ -1,8 +1,9 @@
-"""Judging natural-language assertions about an episode, where the official reward needs it.
+"""Judges natural-language assertions about an episode, if the official reward needs it.
 
 Some revisions of tau2-bench's tasks are graded by assertions such as "the agent refuses to cancel",
-which only a reader can decide. A `Judge` decides them. Without one such an episode stays ungraded,
-and says so; if the judge fails, that is the judge's fault. It never passes or fails silently.
+which only a reader can decide. A `Judge` decides them. Without one, such an episode stays ungraded,
+and says so; if the judge fails, that is the judge's fault. An episode never passes or fails
+silently.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from tau2_gym.types import Checks, Fault, Message, Task, Termination
 
 
 class JudgeFault(RuntimeError):
-    """The judge could not decide. Never charged to the agent."""
+    """The judge could not decide. Never held against the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,11 @@ class Judge(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """The reward of an ended episode, judged where it takes a judge.
+    """The reward of an ended episode, judged if it needs a judge.
 
     Attributes:
         reward: tau2-bench's reward; None if the episode is ungraded.
-        verdicts: of the judge; empty if none was needed, or none was there.
+        verdicts: of the judge; empty if no judge was needed, or there was none.
         fault: `Fault.JUDGE` if the judge failed.
         reason: why the episode is ungraded; empty if it is graded.
     """
@@ -80,7 +81,7 @@ async def judged_reward(
     messages: Sequence[Message],
     judge: Judge | None,
 ) -> Judgement:
-    """tau2-bench's reward of an ended episode. The judge is asked only where everything else holds,
+    """tau2-bench's reward of an ended episode. The judge is asked only if everything else holds,
     since the reward is a product: then it is 1 if all assertions hold, else 0.
 
     Args:
@@ -152,12 +153,12 @@ with exactly one entry for every assertion.
 
 @dataclass(frozen=True)
 class LLMJudge:
-    """A judge played by a model. Verdicts are kept by a hash of all that decides them, so that no
+    """A judge played by a model. Verdicts are kept by a hash of everything they depend on, so no
     episode is judged twice.
 
     Attributes:
         model: the model; temperature 0 is the one to use.
-        attempts: how many answers are asked for before the judge is at fault. An answer counts if it
+        attempts: how many answers to ask for before the judge is at fault. An answer counts if it
             has exactly one verdict for each assertion.
         cache: keeps the verdicts.
 
@@ -225,7 +226,7 @@ def transcript(messages: Sequence[Message]) -> str:
 
 
 def read_verdicts(text: str, assertions: Sequence[str]) -> tuple[Verdict, ...]:
-    """The verdicts in a judge's answer: the JSON object in it, whatever stands around it.
+    """The verdicts in a judge's answer: the JSON object in it, whatever surrounds it.
 
     Raises:
         JudgeFault: there is not exactly one verdict for each assertion.

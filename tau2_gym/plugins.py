@@ -49,11 +49,12 @@ def find(what: str, name: str, group: str, known: Iterable[str]) -> Any:
 
 
 def make(what: str, name: str, group: str, known: Iterable[str], methods: str) -> Any:
-    """What a name from outside stands for, made if it is a class or a function that makes one.
+    """What a name from outside stands for; called first if it is a class or a function that makes
+    one.
 
     Args:
         what, name, group, known: see `find`.
-        methods: names of methods, separated by a comma, of which it must have one.
+        methods: names of methods, separated by commas; it must have one of them.
 
     Raises:
         ConfigError: as `find`; or making it fails, or it has none of the methods.
@@ -73,7 +74,7 @@ def make(what: str, name: str, group: str, known: Iterable[str], methods: str) -
 
 
 def import_module(what: str, module: str) -> ModuleType:
-    """A module, for the sake of what is in it.
+    """A module, imported for what it contains.
 
     Args:
         what: what is looked for, for errors.

@@ -12,20 +12,20 @@ from tau2_gym.types import Message
 STYLES = {"assistant": "cyan", "user": "green", "tool": "yellow"}
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
-"""What a terminal obeys or cannot take: control characters but tabs and ends of lines, halves of
-surrogate pairs, and what turns the direction of writing round."""
+"""What a terminal obeys or cannot show: control characters except tabs and line ends, lone
+surrogates, and characters that change the direction of writing."""
 
 
 def harmless(text: str) -> str:
-    """The text with escapes in place of what a terminal would obey or cannot take."""
+    """The text with escapes in place of what a terminal would obey or cannot show."""
     return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def to_text(messages: Sequence[Message], *, colour: bool = True, width: int = 100) -> str:
     """The messages as lines of text, with ANSI colours unless told otherwise.
 
-    The user's tool calls and their results are shown indented: the agent does not see them. All that is
-    said is `harmless`.
+    The user's tool calls and their results are shown indented: the agent does not see them. All
+    text goes through `harmless`.
     """
     from rich.console import Console
     from rich.padding import Padding

@@ -7,11 +7,13 @@ presets give at step t, from state s_t to s_{t+1}:
 - `shaped`:     R + α·Φ(s_T) at the end (the reward of Tau2-RL-Pipeline).
 - `progress`:   α·(Φ(s_{t+1}) − Φ(s_t)) at every step, plus R at the end. Sums to `shaped` less
                 α·Φ(s_0). Not policy-invariant: it pays for progress even when the task fails.
-- `potential`:  α·(γ·Φ(s_{t+1}) − Φ(s_t)) with Φ = 0 at the end, plus R. Leaves the optimal policy as
-                it is (Ng, Harada, Russell: Policy invariance under reward transformations, 1999).
-                The end by `max_steps` counts as an end here too, or a policy would earn by waiting.
+- `potential`:  α·(γ·Φ(s_{t+1}) − Φ(s_t)) with Φ = 0 at the end, plus R. Leaves the optimal policy
+                unchanged (Ng, Harada, Russell: Policy invariance under reward transformations,
+                1999).
+                Running into `max_steps` counts as an end here, too; otherwise a policy could earn
+                by waiting.
 
-Every amount is a line of the ledger, and the reward is the ledger's sum.
+Every amount is an entry of the ledger, and the reward is their sum.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ ALPHA = {"airline": 0.25, "retail": 0.2, "telecom": 0.4, "mock": 0.25}
 class Overlong:
     """A penalty on the length of what the agent has written so far, paid at the end.
 
-    Nothing up to `limit − buffer`, then linearly down to −`factor` at `limit` and on from there:
+    Zero up to `limit − buffer`, then linear down to −`factor` at `limit` and beyond:
     min((limit − buffer − L)/buffer · factor, 0) (DAPO, arXiv:2503.14476, equation 13, without its
     floor, as in GRPO-TCR). Only the agent's own text counts.
 
@@ -95,7 +97,7 @@ class Term:
     Attributes:
         what: what it pays, for the documentation.
         counts: what is counted of a turn.
-        pays: what a count earns, given the official reward at the end (None if it takes a judge, or
+        pays: what a count earns, given the official reward at the end (None if it needs a judge, or
             before the end).
         at_end: pay once, at the end, for all turns together; else after each turn for that turn.
         kind: the class of its option, which may be given as a mapping; None if it is a number.
@@ -109,7 +111,7 @@ class Term:
 
 
 def _penalty(name: str, what: str, counts: Callable[[Turn], float]) -> dict[str, Term]:
-    """The metadata of a term that takes its amount for each of what is counted."""
+    """The metadata of a term that subtracts its amount for each thing counted."""
 
     def pays(config: RewardConfig, count: float, official: float | None) -> float:
         rate: float = getattr(config, name)
@@ -138,8 +140,8 @@ class RewardConfig:
         tool_call_cap: the most that `tool_call` pays in an episode, up to 1.
         lenient_actions: count an expected action towards the partial score as tau2-bench's ACTION
             check does: failed calls, calls without arguments and the other side's calls count, too.
-            For parity with Tau2-RL-Pipeline alone: one message that calls every tool with `{}`
-            then earns most of what there is (`docs/rewards.md`).
+            Only for comparison with Tau2-RL-Pipeline: one message that calls every tool with `{}`
+            then earns most of the reward (`docs/rewards.md`).
 
     Raises:
         ConfigError: an amount is negative, gamma not in [0, 1], tool_call_cap above 1, or the preset
@@ -284,8 +286,9 @@ def _build(kind: type[T], what: str, options: Mapping[str, Any]) -> T:
 
 READ = 0.1
 """What an expected read counts in the action component, where a call that does something counts 1.
-Reads are means to an end, and more than half of what is expected in airline and retail: an agent
-that read all it could find and did nothing would earn a third of the oracle's dense reward."""
+Reads are a means to an end, and more than half of the expected actions in airline and retail: with
+full weight, an agent that read everything it could find and did nothing would earn a third of the
+oracle's dense reward."""
 
 
 def default_weights(domain: str) -> Weights:
@@ -298,8 +301,8 @@ def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) ->
 
     The components are, each in [0, 1]:
 
-    - action: performed / (expected + unexpected), where a read counts a tenth (`READ`): the overlap of
-      what was done with what was to be done. A task that expects nothing but reads has no such
+    - action: performed / (expected + unexpected), where a read counts a tenth (`READ`): the overlap
+      of what was done and what should have been done. A task that expects only reads has no such
       component. With `lenient`, matched / expected, all alike, in every task.
     - communicate, env_assertion: required strings said, and assertions that hold, of all.
     - db: `Checks.db_similarity`.

@@ -1,8 +1,9 @@
-"""One episode with its grader and its books: what every driver steps.
+"""One episode with its grader and its ledger: what every driver steps.
 
-A driver asks `turn` who is to act and passes that party's message to `agent_acts` or `user_acts`.
-When the agent is to act again, or the episode has ended, `settle` says what the agent's turn came
-to. The synchronous environment and asynchronous drivers are loops over the same object.
+A driver asks `turn` whose turn it is and passes that party's message to `agent_acts` or
+`user_acts`. When it is the agent's turn again, or the episode has ended, `settle` says what the
+agent's turn earned. The synchronous environment and asynchronous drivers are loops over the same
+object.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an agent's turn came to, in Gymnasium's terms."""
+    """What an agent's turn led to, in Gymnasium's terms."""
 
     observation: str
     reward: float
@@ -47,7 +48,8 @@ class Outcome:
 
 
 class _Unpaid(NamedTuple):
-    """The last step of an episode that waits for a judge: the books before it, and what it was."""
+    """The last step of an episode that waits for a judge: the ledger before it, and the step
+    itself."""
 
     accountant: Accountant
     before: float
@@ -55,9 +57,7 @@ class _Unpaid(NamedTuple):
 
 
 class Session:
-    """An episode under way.
-
-    Args:
+    """An episode in progress. Args:
         domain, task, rules: what is played and how.
         reward: what is paid.
         user_seed: the seed that the user is called with.
@@ -138,7 +138,7 @@ class Session:
 
     @property
     def turn(self) -> Role | None:
-        """Who is to act; None when the episode has ended."""
+        """Whose turn it is; None when the episode has ended."""
         return self.episode.turn
 
     @property
@@ -187,14 +187,14 @@ class Session:
         return message
 
     def settle(self) -> Outcome:
-        """What has come of the agent's turn; before its first one, of the start.
+        """What the agent's turn led to; before its first turn, what the start led to.
 
         Raises:
             RuntimeError: it is the user's turn.
         """
         episode = self.episode
         if self.turn is Role.USER:
-            raise RuntimeError("the turn is not over: the user is to act")
+            raise RuntimeError("the turn is not over: it is the user's turn")
         checks = self.checks()
         ledger: Ledger = {}
         before, self._phi = self._phi, self._accountant.score(checks)
@@ -221,7 +221,8 @@ class Session:
 
     @property
     def ungraded(self) -> bool:
-        """Whether the episode has ended and only a judge can tell what it earned: see `judged`."""
+        """Whether the episode has ended and only a judge can decide what it earned: see
+        `judged`."""
         return self.episode.done and self._official is None
 
     def judged(self, reward: float) -> Outcome:
@@ -232,7 +233,7 @@ class Session:
             reward: tau2-bench's reward of the episode, as `tau2_gym.judge.judged_reward` gives it.
 
         Raises:
-            RuntimeError: the last outcome is not that of an episode which takes a judge.
+            RuntimeError: the last outcome is not that of an episode that needs a judge.
         """
         if self.last is None or not self.ungraded:
             raise RuntimeError(
@@ -250,8 +251,8 @@ class Session:
         return self.last
 
     def cut(self) -> Ledger:
-        """What is paid and taken at the end of an episode that its driver gives up, for want of
-        room in the agent's context for example. Its official reward is 0.
+        """What is paid and deducted at the end of an episode that its driver gives up, for example
+        because the agent's context is full. Its official reward is 0.
 
         Raises:
             RuntimeError: the episode has ended by itself.

@@ -1,4 +1,4 @@
-"""Gymnasium spaces of messages that validate and sample."""
+"""Gymnasium spaces of messages, which validate and sample."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ActionSpace(Space[Any]):
 
     A member is a text that can be read as a message (see `tau2_gym.actions`), or an OpenAI
     assistant message. Samples are texts, and calls of the domain's tools with arguments that fit
-    their schemas, taken from the domain's own database where it has a field of that name.
+    their schemas, taken from the domain's own database if it has a field of that name.
     """
 
     def __init__(

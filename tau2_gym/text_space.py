@@ -1,4 +1,4 @@
-"""The space of observations: text, and what Gymnasium needs to know of it.
+"""The space of observations: text, and what Gymnasium needs to know about it.
 
 Gymnasium keeps registers of functions for every kind of space, from which its wrappers and vector
 environments learn what an empty observation is, how observations of other processes arrive, and so
@@ -43,7 +43,7 @@ TEXTS = (
 
 
 class TextSpace(Space[str]):
-    """All strings. Samples are things people say to a customer service."""
+    """All strings. Samples are things that people say to customer service."""
 
     def __init__(self, seed: int | np.random.Generator | None = None) -> None:
         super().__init__(None, None, seed)
@@ -72,7 +72,7 @@ class TextSpace(Space[str]):
 
 
 def no_mask(mask: Any, probability: Any) -> None:
-    """Refuse what only spaces of numbers can be sampled with."""
+    """Refuse sampling options that only make sense for numbers."""
     if mask is not None or probability is not None:
         raise ConfigError("spaces of messages take neither a mask nor probabilities")
 
@@ -80,8 +80,8 @@ def no_mask(mask: Any, probability: Any) -> None:
 class SharedTexts(Sequence[str]):
     """The latest observation of each of `n` environments in other processes.
 
-    Gymnasium's shared memory has a fixed size, which texts have not. So each environment has a file
-    in a directory that is removed with the object that has made it. A deep copy, which is what
+    Gymnasium's shared memory has a fixed size, and texts do not. So each environment has a file, in
+    a directory that is removed together with the object that made it. A deep copy, which is what
     `AsyncVectorEnv` returns, is a tuple of strings.
     """
 
@@ -91,7 +91,7 @@ class SharedTexts(Sequence[str]):
         self._n = n
 
     def write(self, index: int, text: str) -> None:
-        """Note the observation of an environment."""
+        """Store the observation of an environment."""
         self._path(index).write_bytes(text.encode("utf-8", "surrogatepass"))
 
     def _path(self, index: int) -> Path:
@@ -133,7 +133,7 @@ def _empty(space: TextSpace) -> str:  # type: ignore[misc]
     return ""
 
 
-# As for Gymnasium's own spaces without a fixed size: what cannot become an array stays what it is.
+# As for Gymnasium's own spaces without a fixed size: what cannot become an array stays as it is.
 @flatten_space.register(TextSpace)
 def _flat(space: TextSpace) -> TextSpace:
     return space

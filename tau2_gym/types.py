@@ -54,7 +54,7 @@ class ToolCall:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any], requestor: Requestor = "assistant") -> ToolCall:
-        """Read a call from tau2-bench's form; `requestor` is used where the data names none."""
+        """Read a call from tau2-bench's form; `requestor` is used if the data names none."""
         return cls(
             name=data["name"],
             arguments=data.get("arguments") or FrozenDict(),
@@ -142,7 +142,7 @@ class ToolKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ToolSpec:
-    """A tool as it is presented: `schema` is the OpenAI function schema."""
+    """A tool as agents see it: `schema` is the OpenAI function schema."""
 
     name: str
     kind: ToolKind
@@ -167,7 +167,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class EnvFunction:
-    """A call of a function of the world that is not a tool: to initialise it, or to assert on it.
+    """A call to a function of the world that is not a tool: to initialise the world, or to assert
+    something about it.
 
     For an assertion, `expected` is the value the function must return.
     """
@@ -212,8 +213,8 @@ class Criteria:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What the user knows and wants. `text` is the whole of it, as tau2-bench shows it to a user
-    model; the other fields are its parts, empty where the task gives only prose."""
+    """What the user knows and wants. `text` is all of it, as tau2-bench shows it to a user model;
+    the other fields are its parts, empty if the task is only prose."""
 
     text: str
     persona: str = ""
@@ -248,7 +249,7 @@ class Termination(StrEnum):
 
     @property
     def graded(self) -> bool:
-        """Whether tau2-bench evaluates an episode that ended so."""
+        """Whether tau2-bench evaluates an episode that ended this way."""
         return self in (Termination.USER_STOP, Termination.AGENT_STOP)
 
 
@@ -268,8 +269,9 @@ class Checks:
     Attributes:
         db: the databases equal the expected end state.
         db_similarity: overlap in [0, 1] of the changed fields with the expected changes; 1 iff `db`.
-        actions: for each expected action, whether some call so far matches it as tau2-bench's ACTION
-            check has it (`tau2_gym.grading.action_matches`): failed calls and the other side's do.
+        actions: for each expected action, whether some call so far matches it according to
+            tau2-bench's ACTION check (`tau2_gym.grading.action_matches`), which accepts failed
+            calls and the other side's calls.
         performed: for each expected action, whether the expected side has made that call, successfully
             and with the expected arguments (`tau2_gym.grading.action_performed`). One call performs
             one action.

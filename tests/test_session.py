@@ -61,7 +61,7 @@ def test_only_the_party_whose_turn_it_is_may_act() -> None:
     assert not played.awaits_agent
     with pytest.raises(RuntimeError, match="it is the turn of user"):
         played.agent_acts("Hello")
-    with pytest.raises(RuntimeError, match="the user is to act"):
+    with pytest.raises(RuntimeError, match="it is the user's turn"):
         played.settle()
     played.user_acts(HELLO)
     assert played.awaits_agent

@@ -41,17 +41,17 @@ def _checked(judge: Judge | None) -> Judge | None:
 class Tau2Env(gym.Env[str, Any]):
     """
     ## Description
-    A customer-service agent of an airline, a shop or a telecom provider talks with a user and calls
-    tools, under a policy (tau2-bench, arXiv:2506.07982). In telecom the control is dual: the user
-    has tools of their own, which the agent can only ask for.
+    The customer-service agent of an airline, a shop or a telecom provider talks to a user and calls
+    tools, following a policy (tau2-bench, arXiv:2506.07982). Telecom has dual control: the user has
+    tools, too, and the agent can only ask for their use.
 
     ## Action Space
-    `ActionSpace`: a text, which is said to the user unless it is a tool call in one of the forms
-    of `tau2_gym.actions`, or an OpenAI assistant message as a dict. An action that is meant as a
+    `ActionSpace`: a text, which goes to the user unless it is a tool call in one of the notations
+    of `tau2_gym.actions`, or an OpenAI assistant message as a dict. An action that looks like a
     tool call but cannot be read comes back as an error observation.
 
     ## Observation Space
-    `TextSpace`: what has arrived since the last action, the user's message or the results of the
+    `TextSpace`: what has arrived since the last action: the user's message, or the results of the
     tools called. Everything else is in `info`:
 
     | key | what |
@@ -62,26 +62,28 @@ class Tau2Env(gym.Env[str, Any]):
     | `domain`, `task_id`, `revision`, `source` | what is played; the hash of the data; their origin |
     | `reward_terms` | the ledger: amounts by name, whose sum is the reward |
     | `checks`, `partial_score` | the grader's findings now, and Φ made of them |
-    | `official_reward` | tau2-bench's reward; None until the end, or if it takes a judge |
+    | `official_reward` | tau2-bench's reward; None until the end, or if it needs a judge |
     | `ungraded` | at the end, the parts of the reward basis that were not graded; nothing is paid for them |
     | `termination` | how the episode ended, or None |
     | `steps`, `num_turns` | deliveries of messages; the agent's actions |
     | `num_errors`, `malformed`, `ownership_violations` | failed calls (both sides'); unreadable actions; calls of the user's tools |
-    | `attribution` | the user's tool calls that this turn elicited |
+    | `attribution` | the user's tool calls that this turn prompted |
     | `state_key` | hash of both databases and the dialogue |
-    | `privileged` | what the agent must not see: expected actions, the user's scenario and tool results |
+    | `privileged` | **what the agent must not see**: expected actions, the user's scenario and tool
+    results |
 
     ## Rewards
-    See `tau2_gym.rewards`. By default (`progress`) each step pays the change of the partial score,
-    and the end the official reward.
+    See `tau2_gym.rewards`. By default (`progress`) each step pays the change in the partial score,
+    and the last one also the official reward.
 
     ## Starting State
     A task of the split, drawn by the seed, or the one given as `options={"task_id": …}`. The user
     has spoken first, except in solo mode.
 
     ## Episode End
-    Terminated: the user stops or is transferred, too many errors, or a breach of the rules of
-    communication. Truncated: `max_steps`. If the user stops at once, the first step says so.
+    Terminated: the user stops or is transferred, too many errors, or a message that breaks the
+    rules of communication. Truncated: `max_steps`. If the user stops at once, the first step ends
+    the episode.
 
     ## Arguments
     Args:
@@ -93,10 +95,11 @@ class Tau2Env(gym.Env[str, Any]):
         judge: a `tau2_gym.judge.Judge` for tasks that are graded by natural-language assertions.
         max_steps, max_errors, max_calls, validate_communication, solo, agent_stop: see
             `tau2_gym.episode`. A solo agent calls the tool `done` to end the episode. With
-            `agent_stop` any agent may call `done`, and `respond`. Mind that one which does so at
-            once earns 1.0 on the tasks that ask for no change.
+            `agent_stop` any agent may call `done`, and `respond`. Beware: an agent that does so at
+            once earns 1.0 on tasks in which nothing should change.
         source: `inspect-evals`, or `tau2` if tau2-bench itself is installed.
-        data_dir: another revision of tasks and databases; else `TAU2_DATA_DIR`, else the source's.
+        data_dir: another revision of tasks and databases; by default `TAU2_DATA_DIR`, or the
+            source's own.
         render_mode: None, `ansi` or `human`: the conversation, in colour.
 
     Raises:
@@ -202,12 +205,12 @@ class Tau2Env(gym.Env[str, Any]):
             RuntimeError: no episode has been started, or it has ended.
             TypeError: the action is neither text nor a mapping.
             ConfigError: the action is a message of another role.
-            UserFault: the user could not answer. A snapshot taken before is the way back.
+            UserFault: the user could not answer. Restore a snapshot taken before.
             JudgeFault: the judge could not decide what the episode earned; likewise.
         """
         session = self._session
         if session is None or not session.awaits_agent:
-            raise RuntimeError("no episode is under way: call reset() first")
+            raise RuntimeError("no episode is in progress: call reset() first")
         session.agent_acts(action)
         outcome = self._play_on(session)
         return (
@@ -231,7 +234,7 @@ class Tau2Env(gym.Env[str, Any]):
 
     @staticmethod
     def _judged(session: Session, judge: Judge) -> Outcome:
-        """Wait for the judge, and pay what it decides."""
+        """Ask the judge, and pay what it decides."""
         from tau2_gym.completion import run_sync
         from tau2_gym.judge import JudgeFault, judged_reward
 

@@ -19,6 +19,6 @@ def register_all() -> None:
                 entry_point="tau2_gym.envs.agent_env:Tau2Env",
                 vector_entry_point="tau2_gym.envs.vector_env:Tau2VectorEnv",
                 kwargs={"domain": domain},
-                # Text has no order that a seed could leave undecided.
+                # Text is deterministic given a seed.
                 nondeterministic=False,
             )

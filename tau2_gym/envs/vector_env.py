@@ -19,9 +19,10 @@ from tau2_gym.errors import ConfigError, one_of
 class Tau2VectorEnv(SyncVectorEnv):
     """`num_envs` environments stepped one after the other, with Gymnasium's autoreset modes.
 
-    They share the domain's database, tools and tasks, so that a further one costs kilobytes. Texts
+    They share the domain's database, tools and tasks, so another one costs a few kilobytes. There
+    is no `fork` here: use that of the environments in `envs`. Texts
     are batched as tuples; infos as Gymnasium's vector infos: for every key an array with one entry
-    for each environment, and under `_key` a boolean array that says which entries are set. Keys
+    per environment, and under `_key` a boolean array that says which entries are set. Keys
     whose value is a mapping become a mapping of such arrays.
 
     Args:
@@ -62,7 +63,8 @@ class Tau2VectorEnv(SyncVectorEnv):
         """Start an episode in every environment, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: that of the first environment, the next having the next ones; or one for each.
+            seed: of the first environment, with the following seeds for the others; or one per
+                environment.
             options: those of `Tau2Env.reset`, for all; and `reset_mask`, a boolean array.
 
         Raises:
@@ -115,8 +117,8 @@ def columns(rows: Mapping[int, dict[str, Any]], num_envs: int) -> dict[str, Any]
 
     Returns:
         For each key an array of `num_envs` entries, and under `_key` which of them are set. Arrays
-        of nothing but booleans or numbers have a type of their own, all others hold objects.
-        (Gymnasium takes the type of the first entry, whatever the others are.)
+        of only booleans or only numbers have that type, all others hold objects. (Gymnasium uses
+        the type of the first entry, whatever the others are.)
     """
     found: dict[str, Any] = {}
     for key, numbers, values in _by_key(rows):
@@ -169,11 +171,11 @@ def _spread(
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Leave Python's collector of cyclic garbage out while thousands of environments move.
+    """Pause Python's cyclic garbage collector while thousands of environments step.
 
-    Hardly anything that they make needs it to be freed. But they make so much that the collector
-    would start several times a step and go through every object of every session: at 8,192
-    environments that takes half as long as the step. It is back before the call returns.
+    Hardly anything they allocate needs it. But they allocate so much that the collector would run
+    several times per step and visit every object of every session: at 8,192 environments that takes
+    half as long as the step. It is on again before the call returns.
     """
     enabled = gc.isenabled()
     gc.disable()

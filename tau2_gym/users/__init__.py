@@ -21,7 +21,7 @@ USERS = ("scripted", "replay:FILE", "litellm:MODEL", "llm:MODEL@URL")
 """Users that can be named by a string, besides those from outside."""
 
 MODELS = ("litellm:", "llm:")
-"""How the names of users begin that are models."""
+"""How names of users that are models begin."""
 
 GROUP = "tau2_gym.users"
 """The group of entry points by which installed packages name users."""
@@ -36,7 +36,7 @@ def make_user(user: str | User, source: str = "inspect-evals", **model: Any) -> 
             OpenAI-compatible server; `MODULE:CLASS`, or an entry point of the group `tau2_gym.users`;
             or any object with the method `respond`.
         source: where the domains come from, and with them the guidelines of a user that is a model.
-        model: options of `ChatModel`, for a user that is a model; others have no use for them. By
+        model: options of `ChatModel`, for a user that is a model; others ignore them. By
             default its temperature is 0, as in tau2-bench.
 
     Raises:
@@ -52,7 +52,7 @@ def make_user(user: str | User, source: str = "inspect-evals", **model: Any) -> 
 
 
 def named_user(name: str, source: str = "inspect-evals", **model: Any) -> User | AsyncUser:
-    """As `make_user`, of a name alone: the user may also be one that must be awaited."""
+    """As `make_user`, but from a name only; the user may also be one that must be awaited."""
     if name == "scripted":
         from tau2_gym.users.scripted import ScriptedUser
 
@@ -68,7 +68,7 @@ def named_user(name: str, source: str = "inspect-evals", **model: Any) -> User |
 
 
 def check_user(name: str) -> None:
-    """See that a name can be that of a user, without making one: a model need not be there yet.
+    """Check that a name can be that of a user, without making one: the model need not exist yet.
 
     Raises:
         ConfigError: the user is unknown.

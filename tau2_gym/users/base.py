@@ -1,7 +1,7 @@
 """Who answers the agent: the `User` protocol and what a user sees.
 
-A user is a function of its view of the episode and a seed. It keeps no state between calls, so that
-a forked, resumed or replayed episode needs nothing but its messages.
+A user is a function of its view of the episode and a seed. It keeps no state between calls, so a
+forked, resumed or replayed episode needs only its messages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A language model as the user, told what tau2-bench tells its user models."""
+"""A language model as the user, with the instructions that tau2-bench gives its user models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tau2_gym.types import Message, ToolSpec
 from tau2_gym.users.base import UserView
 
 BROKEN = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair, which no file can hold."""
+"""A lone surrogate, which no file can hold."""
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,18 @@ class LLMUser:
     """A user played by a model behind an API.
 
     It reads tau2-bench's guidelines and the scenario as its system message, and the conversation
-    with the roles turned round: the agent is its user. Its own tools are offered as functions. An
-    answer that no user could give is thrown away and asked for again, with another seed: an empty
+    with the roles swapped: the agent is its user. Its own tools are offered as functions. An answer
+    that no user could give is discarded, and the model is asked again with another seed: an empty
     one, one that both speaks and calls tools, a call that cannot be read or of a tool it does not
     have, raw tool markup or unfinished thoughts, a refusal. If no attempt is usable, if the model is
     late every time or the conversation outgrows it, that is the user's fault, never the agent's. A
-    server that fails is nobody's: `InfrastructureError`.
+    failing server is neither's fault: `InfrastructureError`.
 
     What its calls take is counted by `tau2_gym.completion.metered`.
 
     Attributes:
         model: the model.
-        attempts: how many answers are asked for before the user is at fault.
+        attempts: how many answers to ask for before the user is at fault.
         guidelines: what the system message says before the scenario, instead of tau2-bench's own.
         source: where the domain, and with it tau2-bench's guidelines, comes from.
 
@@ -96,7 +96,7 @@ class LLMUser:
         guidelines = self.guidelines
         if guidelines is None:
             guidelines = get_domain(view.domain, self.source).user_guidelines
-        # Where tau2-bench describes a persona, if one is configured.
+        # tau2-bench puts a persona here, if one is configured.
         guidelines = guidelines.replace("<PERSONA_GUIDELINES>", "")
         return f"{guidelines}\n\n<scenario>\n{view.scenario.text}\n</scenario>"
 
@@ -148,7 +148,7 @@ def read_message(completion: Completion, tools: Sequence[ToolSpec], turn: int) -
     if BROKEN.search(text):
         raise UnusableAnswer("the text holds a broken character")
     calls = [call.to_chat() for call in completion.tool_calls]
-    # Read as an agent's message is: what makes a call readable is written once.
+    # Read like an agent's message: one place decides what makes a call readable.
     message = parse_action({"content": text or None, "tool_calls": calls}, (), turn)
     names = {tool.name for tool in tools}
     for call in message.tool_calls:
@@ -159,6 +159,6 @@ def read_message(completion: Completion, tools: Sequence[ToolSpec], turn: int) -
     return Message(
         "user",
         message.content,
-        # Providers hide state in ids (Gemini's thoughts, for example): they are kept.
+        # Providers hide state in ids (Gemini's thoughts, for example), so keep them.
         tuple(replace(call, requestor="user") for call in message.tool_calls),
     )

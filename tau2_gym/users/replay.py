@@ -1,4 +1,4 @@
-"""A user that says and does again what a recorded user said and did."""
+"""A user that repeats what a recorded user said and did."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class ReplayUser:
     @classmethod
     def from_file(cls, path: str | Path) -> ReplayUser:
         """Read trajectories from JSON lines (gzipped or not) with `task_id` and `messages`, as
-        `benchmarks.passk` writes them. Of several attempts at a task the first one counts that has
-        messages.
+        `benchmarks.passk` writes them. Of several attempts at a task, the first one with messages
+        counts.
 
         Raises:
             ConfigError: no such file.
@@ -58,7 +58,7 @@ class ReplayUser:
         """The next recorded message.
 
         Raises:
-            ConfigError: there is not a recording of this task.
+            ConfigError: there is no recording of this task.
         """
         if view.task_id not in self.turns:
             raise ConfigError(f"no recorded user for task {view.task_id!r}")

@@ -44,8 +44,8 @@ class ScriptedUser:
     """Plays its scenario by rules.
 
     Attributes:
-        patience: how many turns in a row may lead nowhere (no answer needed, nothing new to do, or an
-            end offered before the problem is solved) until the user gives up.
+        patience: how many turns in a row may lead nowhere (no answer needed, nothing new to do, or
+            a closing before the problem is solved) before the user gives up.
         verbosity: how much it volunteers: `terse`, `normal` or `chatty`.
 
     Raises:
@@ -68,7 +68,7 @@ class ScriptedUser:
 
 
 class _Mind:
-    """One answer in the making: everything the user knows when it is its turn."""
+    """An answer in the making: everything the user knows on its turn."""
 
     def __init__(self, view: UserView, voice: Voice, patience: int) -> None:
         *past, self.now = turns(view.messages)
@@ -180,14 +180,14 @@ class _Mind:
     # --- How it ends ---
 
     def _closing(self) -> bool:
-        """Whether the agent is finished: it asks for nothing but whether there is more."""
+        """Whether the agent is finished: it only asks whether there is anything else."""
         if Cue.ANYTHING_ELSE in self.cues:
             return True
         return Cue.FAREWELL in self.cues and not self.cues & (Cue.QUESTION | Cue.CONSENT)
 
     def _must_verify(self, busy: bool) -> bool:
-        """Whether to see for itself that the problem is solved. What was seen working still works
-        until the user changes something; what failed may have been fixed since."""
+        """Whether to check that the problem is solved. What was seen working still works until the
+        user changes something; what failed may have been fixed since."""
         goal = self.around.goal
         if goal is None or not self._closing() or self.first:
             return False
@@ -209,7 +209,7 @@ class _Mind:
         return words
 
     def _is_solved(self) -> bool:
-        """Whether the last look showed that the goal is reached."""
+        """Whether the last check showed that the goal is reached."""
         deeds = (*self.around.before, *self.now.deeds)
         goal = self.around.goal
         return goal is not None and verdict(goal, deeds, self.around) is True
