@@ -1,15 +1,18 @@
-"""All checks, as one command: `python -m tests`. Arguments go to pytest."""
+"""All checks, as one command: `python -m tests`. Arguments go to pytest, which runs on all cores."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
+# Files stay whole, since what one of them sets up, often a trained model, is shared by its tests.
+PARALLEL = ("-n", "logical", "--maxprocesses", "8", "--dist", "loadfile")
+
 CHECKS = (
     ("ruff", "check", "."),
     ("ruff", "format", "--check", "."),
     ("mypy",),
-    ("pytest", *sys.argv[1:]),
+    ("pytest", *PARALLEL, *sys.argv[1:]),
 )
 
 

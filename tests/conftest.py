@@ -15,6 +15,10 @@ from tau2_gym.domains.base import Domain, get_domain, load_domain
 # The tests know the data that come with the default source.
 os.environ.pop("TAU2_DATA_DIR", None)
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Each worker has one core's worth of threads; torch would start as many as there are cores.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 settings.register_profile(
     "repeatable",
     derandomize=True,

@@ -63,7 +63,12 @@ ELSEWHERE = {
     "tau2_gym/completion/blocking.py": ["tests/test_blocking.py"],
     "tau2_gym/completion/bodies.py": ["tests/test_bodies.py"],
     "tau2_gym/completion/clocks.py": ["tests/test_servers.py"],
-    "tau2_gym/completion/httpx_limits.py": ["tests/test_hostile_servers.py"],
+    "tau2_gym/completion/faults.py": [
+        "tests/test_completion.py",
+        "tests/agents/test_token_agent.py",
+    ],
+    "tau2_gym/completion/http.py": ["tests/test_completion.py", "tests/test_hostile_servers.py"],
+    "tau2_gym/completion/httpx_limits.py": ["tests/test_httpx_limits.py"],
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
     "tau2_gym/completion/servers.py": ["tests/test_servers.py"],
     "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],

@@ -42,6 +42,7 @@ from tau2_gym.completion.redaction import redact, shown_url
 from tau2_gym.completion.wire import NotACompletion, read_completion
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.chat_server import ChatServer, Drop, Hang, Status, Whole, call, in_turn
+from tests.raw_server import RawServer, response
 
 SGLANG = Path(__file__).resolve().parents[2] / "shared/reference/sglang_responses"
 KEY = "sk-0123456789abcdef"
@@ -565,3 +566,14 @@ def test_seeds_of_calls() -> None:
     assert len(seeds) == 1200
     assert all(0 <= seed < 2**31 for seed in seeds)
     assert call_seed(2**63 - 1, 0) == call_seed(2**63 - 1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("status", "up"),
+    [(200, True), (401, True), (404, True), (499, True), (500, False), (503, False)],
+)
+def test_a_server_is_up_when_it_answers_anything_but_that_it_is_not(status: int, up: bool) -> None:
+    with RawServer(lambda *_: [response(b"", status)]) as server:
+        url = f"http://127.0.0.1:{server.port}/models"
+        assert run_sync(http_module.looks_up(url, None)) is up
+    assert run_sync(http_module.looks_up(url, None)) is False
