@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import one_of
-from tau2_gym.types import Message, ToolCall
+from tau2_gym.types import INVALID_CALL, Message, ToolCall
 from tau2_gym.users.base import STOP
 
 Action = str | Mapping[str, Any]

@@ -15,15 +15,11 @@ from typing import Any
 from tau2_gym.domains.base import Domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.frozen import frozen
-from tau2_gym.types import Message, Requestor, Role, Task, Termination, ToolCall
+from tau2_gym.types import INVALID_CALL, Message, Requestor, Role, Task, Termination, ToolCall
 from tau2_gym.users.base import STOP, STOP_TOKENS, UserView
 
 GREETING = "Hi! How can I help you today?"
 """What the agent counts as having said before the user's first message."""
-
-INVALID_CALL = "invalid_tool_call"
-"""Name of the call that stands for an unreadable action. No tool has this name, so a replay by
-tau2-bench skips it; its result tells the agent what was wrong."""
 
 
 class Episode:

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tau2_gym.episode import INVALID_CALL, Episode
-from tau2_gym.types import Message
+from tau2_gym.episode import Episode
+from tau2_gym.types import INVALID_CALL, Message
 
 
 @dataclass(frozen=True, slots=True)

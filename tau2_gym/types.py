@@ -25,6 +25,10 @@ from tau2_gym.frozen import FrozenDict
 
 Requestor = Literal["assistant", "user"]
 
+INVALID_CALL = "invalid_tool_call"
+"""Name of the call that stands for an unreadable action. No tool has this name, so a replay by
+tau2-bench skips it; its result tells the agent what was wrong."""
+
 
 class Role(StrEnum):
     """A party of a conversation."""

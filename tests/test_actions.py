@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tau2_gym.actions import MAX_DEPTH, format_action, is_empty, is_malformed, parse_action
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError
-from tau2_gym.types import Message, ToolCall
+from tau2_gym.types import INVALID_CALL, Message, ToolCall
 from tau2_gym.users.base import STOP
 
 TOOLS = ("get_user", "list_all", "toggle", "done_deal")

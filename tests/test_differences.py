@@ -15,10 +15,11 @@ import pytest
 
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import get_domain
-from tau2_gym.episode import INVALID_CALL, Episode
+from tau2_gym.episode import Episode
 from tau2_gym.errors import ConfigError
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.types import (
+    INVALID_CALL,
     Criteria,
     EnvFunction,
     InitialState,

@@ -9,9 +9,10 @@ import pytest
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
-from tau2_gym.episode import GREETING, INVALID_CALL, Episode, chat_message
+from tau2_gym.episode import GREETING, Episode, chat_message
 from tau2_gym.errors import ConfigError
 from tau2_gym.types import (
+    INVALID_CALL,
     EnvFunction,
     InitialState,
     Message,

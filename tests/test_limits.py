@@ -16,9 +16,8 @@ import pytest
 from tau2_gym.actions import MAX_CHARACTERS, parse_action
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import MAX_GROWTH, MAX_RESULT, World
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.spaces import examples, sample_arguments
-from tau2_gym.types import Message, Requestor
+from tau2_gym.types import INVALID_CALL, Message, Requestor
 from tau2_gym.users.base import UserView
 from tests.helpers import assert_pristine, block, make, some, user_call
 

@@ -19,9 +19,8 @@ from tau2_gym.completion import (
     run_sync,
 )
 from tau2_gym.domains.base import get_domain
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError, UserFault
-from tau2_gym.types import Message, ToolSpec
+from tau2_gym.types import INVALID_CALL, Message, ToolSpec
 from tau2_gym.users.base import UserView
 
 BROKEN = re.compile("[\ud800-\udfff]")

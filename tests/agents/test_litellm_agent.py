@@ -17,8 +17,8 @@ from agents.prompts import make_prompt
 from tau2_gym.completion import EXACT_TOKENS, ChatModel, ExactTokens, call_seed
 from tau2_gym.completion import model as model_module
 from tau2_gym.domains.base import get_domain
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError, InfrastructureError, UserFault
+from tau2_gym.types import INVALID_CALL
 from tau2_gym.users.llm import LLMUser
 from tests.chat_server import ChatServer, Status, Whole, call, in_turn, player, puppet
 from tests.helpers import Puppet, gold_moves, make, some

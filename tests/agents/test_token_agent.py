@@ -28,11 +28,10 @@ from agents.token_agent import (
 from agents.trajectory import Trajectory
 from tau2_gym.completion import call_seed
 from tau2_gym.domains.base import get_domain
-from tau2_gym.episode import INVALID_CALL
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules, Session
-from tau2_gym.types import Role, Task
+from tau2_gym.types import INVALID_CALL, Role, Task
 from tests.generate_server import Faults, GenerateServer
 from tests.helpers import Puppet, some
 from tests.tiny_model import checkpoint, rescored, tiny_model, tiny_tokenizer
