@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import socket
 import subprocess
 import sys
@@ -577,3 +578,31 @@ def test_a_server_is_up_when_it_answers_anything_but_that_it_is_not(status: int,
         url = f"http://127.0.0.1:{server.port}/models"
         assert run_sync(http_module.looks_up(url, None)) is up
     assert run_sync(http_module.looks_up(url, None)) is False
+
+
+@needs_litellm
+def test_a_server_behind_litellm_can_be_looked_at_where_its_address_is_known() -> None:
+    from tau2_gym.completion.via_litellm import LiteLLMTransport
+
+    with RawServer(lambda *_: [response(b"")]) as server:
+        looks_up = LiteLLMTransport(f"http://127.0.0.1:{server.port}/v1", None, 5).looks_up
+        assert looks_up is not None
+        assert run_sync(looks_up()) is True
+    assert run_sync(looks_up()) is False
+    assert LiteLLMTransport(None, None, 5).looks_up is None
+
+
+@needs_litellm
+def test_what_litellm_logs_is_said_without_its_secrets(
+    server: ChatServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("PLANTED_API_KEY", "planted-0123")  # in no form that LiteLLM knows
+    ask(model(server, litellm=True))
+    logger = logging.getLogger("LiteLLM")
+    logger.addHandler(caplog.handler)
+    try:
+        logger.warning("Is %s a key?", "planted-0123")
+    finally:
+        logger.removeHandler(caplog.handler)
+    assert "Is *** a key?" in caplog.messages
+    assert "planted" not in caplog.text

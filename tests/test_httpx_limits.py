@@ -13,11 +13,13 @@ import pytest
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 
 from tau2_gym.completion.bodies import MOST, Unreadable  # noqa: E402
-from tau2_gym.completion.httpx_limits import MOST_OF_ERRORS, bounded, limits  # noqa: E402
+from tau2_gym.completion.httpx_limits import bounded, limits  # noqa: E402
 from tests.raw_server import chat_answer  # noqa: E402
 
 CHAT = "http://host/v1/chat/completions"
 GOOD = json.dumps(chat_answer()).encode()
+ERROR = 65_536
+"""Bytes of the longest error."""
 
 
 class Body(httpx.AsyncByteStream):  # type: ignore[misc, name-defined]
@@ -67,7 +69,7 @@ def test_without_limits_a_connection_is_as_ever() -> None:
         request, response = post(body, within=False)
         assert response.content == body
         assert request.headers["Accept-Encoding"] == "gzip"
-    assert len(post(b"x" * (MOST_OF_ERRORS + 1), 500, within=False)[1].content) > MOST_OF_ERRORS
+    assert len(post(b"x" * (ERROR + 1), 500, within=False)[1].content) > ERROR
 
 
 def test_limits_end_with_their_block() -> None:
@@ -90,10 +92,10 @@ def test_other_calls_may_be_answered_with_any_json() -> None:
 
 @pytest.mark.parametrize("status", [400, 429, 500])
 def test_errors_are_short(status: int) -> None:
-    assert post(b"x" * MOST_OF_ERRORS, status)[1].status_code == status
-    message = rf"an error of {MOST_OF_ERRORS + 1} bytes \(status {status}\)"
+    assert post(b"x" * ERROR, status)[1].status_code == status
+    message = rf"an error of {ERROR + 1} bytes \(status {status}\)"
     with pytest.raises(Unreadable, match=message):
-        post(b"x" * (MOST_OF_ERRORS + 1), status)
+        post(b"x" * (ERROR + 1), status)
 
 
 def test_a_body_is_left_where_it_grows_too_large() -> None:

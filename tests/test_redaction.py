@@ -77,6 +77,8 @@ def test_addresses() -> None:
         {"Authorization": "Basic bWU6cGEvc3Mtd29yZA=="},
     )
     assert basic_auth("http://h:1/v1") == ("http://h:1/v1", {})
+    assert basic_auth("http://me@h/v1") == ("http://h/v1", {"Authorization": "Basic bWU6"})
+    assert basic_auth("http://:pw@h/v1") == ("http://h/v1", {"Authorization": "Basic OnB3"})
     assert endpoint("http://h", "/models") == "http://h/models"
     checked_url("http://only-a-user-name@h", None)
     assert struck("only-a-user-name") == "***"

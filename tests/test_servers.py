@@ -125,6 +125,20 @@ def test_an_outage_that_nobody_waited_for_does_not_shorten_the_next_wait() -> No
     asyncio.run(scenario())
 
 
+def test_callers_that_wait_for_a_look_go_on_when_it_is_done() -> None:
+    async def looks_up() -> bool:
+        await asyncio.sleep(0.05)
+        return True
+
+    async def scenario() -> None:
+        server = Server("h", looks_up)
+        begun = time.monotonic()
+        await asyncio.gather(*(keep(server, Kind.LOST) for _ in range(2)))
+        assert time.monotonic() - begun < 0.9
+
+    asyncio.run(scenario())
+
+
 # Waiting
 
 
