@@ -63,16 +63,16 @@ def call(name: str, **arguments: str) -> Action:
 def main(seed: int = 0) -> None:
     """Play one episode and show it."""
     agent: Agent = FirstAid()
-    env = gym.make("tau2/telecom-v0")
-    observation, info = env.reset(seed=seed)
+    env = gym.make("tau2/telecom-v0", render_mode="human")  # prints the conversation
+    _, info = env.reset(seed=seed)
     done = False
     while not done:
         action = agent.act(AgentView.from_info(info), seed)
-        print(f"user or tool: {observation}\nagent: {action}")
-        observation, reward, terminated, truncated, info = env.step(action)
+        _, reward, terminated, truncated, info = env.step(action)
         print(f"earned {float(reward):.3f}")
         done = terminated or truncated
-    print(f"user: {observation}\nended by {info['termination']}; {info['checks']}")
+    print(f"ended by {info['termination']}")
+    print(f"official reward {info['official_reward']}, partial score {info['partial_score']:.2f}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from agents.models import (
     UserModel,
     make_model_agent,
 )
+from agents.packages import require
 from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
 from agents.sampling import SamplingParams
@@ -89,6 +90,7 @@ class Setup:
         """
         if self.agent not in MODEL_AGENTS:
             make_agent(self.agent)
+        require(self._extras())
         self.make_user()
         RewardConfig.of(self.reward)
         if self.seed < 0:
@@ -100,6 +102,17 @@ class Setup:
         for name in domains:
             if split is not None:
                 check_split(name, split, self.source, self.data_dir)
+
+    def _extras(self) -> Iterator[str]:
+        """The extras whose packages the run needs; none if a cassette may answer every call."""
+        if self.cassette is not None:
+            return
+        if self.agent in ("sglang", "transformers"):
+            yield self.agent
+        hosted = self.agent == "litellm" and self.model is not None and not self.model.urls
+        judged = self.judge is not None and self.judge.url is None
+        if hosted or judged or self.user.startswith("litellm:"):
+            yield "litellm"
 
     def identity(self) -> dict[str, Any]:
         """What the outcome of an attempt depends on, apart from its task and trial."""

@@ -47,8 +47,9 @@ def load_litellm() -> Any:
         installed = version("litellm")
     except PackageNotFoundError as error:
         raise ConfigError(
-            "this model is called through LiteLLM, which is not installed: "
-            "pip install 'tau2-gym[litellm]', or give the base_url of an OpenAI-compatible server"
+            "this model is called through LiteLLM, which is not installed: pip install "
+            "'tau2-gym[litellm]', or call an OpenAI-compatible server without it (--base-url for an "
+            "agent, llm:MODEL@URL for a user, base_url in Python)"
         ) from error
     if installed in MALICIOUS:
         raise ConfigError(
@@ -178,7 +179,10 @@ class LiteLLMTransport:
             # A server of one's own seldom wants a key, but the client insists on one.
             self._key = "EMPTY" if missing and provider == "openai" else None
         elif missing:
-            raise ConfigError(f"no key for {model!r}: set {' and '.join(missing)}, or pass api_key")
+            raise ConfigError(
+                f"no key for {model!r}: set {' and '.join(missing)} in the environment "
+                "(in Python, ChatModel also takes api_key)"
+            )
 
     def _failure(self, litellm: Any, error: Exception, model: str) -> Exception:
         import aiohttp

@@ -301,7 +301,8 @@ def servers(model: str) -> Iterator[dict[str, str]]:
         (
             "",
             ["--agent", "litellm", "--model", "gpt-4.1"],
-            "no key for 'gpt-4.1': set OPENAI_API_KEY, or pass api_key",
+            "no key for 'gpt-4.1': set OPENAI_API_KEY in the environment "
+            "(in Python, ChatModel also takes api_key)",
         ),
         (
             "",
