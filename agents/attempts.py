@@ -13,6 +13,9 @@ from tau2_gym.rewards import Ledger
 SUCCESS = 1 - 1e-6
 """Official rewards from here on count as success, as in tau2-bench."""
 
+TaskKey = tuple[str, str]
+"""Domain and task id: which task it is."""
+
 Key = tuple[str, str, int]
 """Domain, task id and trial: which attempt it is."""
 

@@ -22,7 +22,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agents.runs.command_line import FAILED, Command, ending
+from agents.runs.exits import FAILED, Command, ending
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.episode import Episode
 from tau2_gym.errors import DataError, Tau2GymError

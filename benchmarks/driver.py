@@ -17,7 +17,8 @@ from rich.console import Console
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import AgentView, Reply
 from agents.rollout import Limits, Player, rollout
-from agents.runs.command_line import Command, ending, finite
+from agents.runs.exits import Command, ending
+from agents.runs.values import finite
 from tau2_gym.domains.base import get_domain
 from tau2_gym.session import Rules
 from tau2_gym.types import Message

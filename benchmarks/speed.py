@@ -18,7 +18,8 @@ from rich.table import Table
 
 from agents.base import AgentView
 from agents.oracle import OracleAgent, plan
-from agents.runs.command_line import PLAIN, Command, ending, listed
+from agents.runs.exits import PLAIN, Command, ending
+from agents.runs.values import listed
 from benchmarks.against_tau2 import measure_tau2, require_tau2
 from benchmarks.baseline import READS, Baseline
 from benchmarks.many import measure_many

@@ -22,7 +22,7 @@ from agents.litellm_agent import LiteLLMAgent
 from agents.models import AgentModel, ChatOptions, make_model_agent
 from agents.prompts import make_prompt
 from agents.rollout import Limits, Player, rollout
-from agents.runs.command_line import WaitingColumn
+from agents.runs.driver import WaitingColumn
 from agents.runs.setup import Setup, bypass
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent

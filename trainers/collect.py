@@ -2,24 +2,68 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import typer
 from rich.console import Console
 
-from agents.attempts import SUCCESS, Attempt, attempt_seed
-from agents.runs.command_line import PLAIN, Command, end_with_faults, ending
+from agents.attempts import SUCCESS
+from agents.runs.driver import attempts_at, play_missing
+from agents.runs.exits import PLAIN, Command, end_with_faults, ending
+from agents.runs.options import (
+    WHAT,
+    AgentName,
+    Attempts,
+    PlayOptions,
+    Temperature,
+    UserTemperature,
+    option,
+    takes,
+)
 from agents.runs.setup import Setup, bypass, make_player
 from agents.runs.store import Store
-from benchmarks.passk import evaluate, versions
-from tau2_gym.domains.base import get_domain
 from trainers.data.dataset import ATTEMPTS
-from trainers.play import Play, takes
+from trainers.sections import Environment, Tasks
 from trainers.tasks import FIT, Pair, judge_note, pool_note, training_tasks
 
 app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True)
+class Play(PlayOptions):
+    """Which episodes are played to learn from, and by whom."""
+
+    DEFAULT_SPLIT: ClassVar[str] = "train"
+
+    # What the oracle does cannot be learned: it knows the answers beforehand.
+    agent: AgentName = "workflow"
+    # Test tasks are refused.
+    split: Annotated[
+        str | None,
+        option(WHAT, "train; fit: train without dev; telecom: small, too.", show_default="train"),
+    ] = None
+    pool: Annotated[bool, option(WHAT, "Also telecom's tasks outside base.", "--pool")] = False
+    # As the tau2 pipeline samples what it fine-tunes on.
+    num_samples: Attempts = 8
+    temperature: Temperature = 0.8
+    # The user that GRPO trains with, too: one who does not say the same thing every time.
+    user_temperature: UserTemperature = Environment().user_temperature
+
+    def tasks(self) -> tuple[Tasks, str | None]:
+        """Which tasks are played, and what must be said of their domains.
+
+        Raises:
+            ConfigError: the agent or domain is unknown, or the agent does not play it.
+        """
+        domains, note = self.domains_played()
+        only, split = self.named_tasks(), self.split or self.DEFAULT_SPLIT
+        return Tasks(domains=domains, split=split, pool=self.pool, only=only), note
+
+    def setup(self) -> Setup:
+        """As its base. The tokens of agents that know them are kept."""
+        return replace(super().setup(), keep_tokens=True)
 
 
 @dataclass(frozen=True)
@@ -43,10 +87,8 @@ def plan(play: Play) -> Plan:
     Raises:
         ConfigError: the set-up is not possible, or would play test tasks.
     """
-    setup, (tasks, note) = play.setup(), play.tasks()
-    split = "train" if tasks.split == FIT else tasks.split
-    unasked = tasks.only and split == Play.split
-    setup.check(tasks.domains, None if unasked else split, play.num_samples)
+    setup, (tasks, note), split = play.setup(), play.tasks(), play.named_split()
+    setup.check(tasks.domains, "train" if split == FIT else split, play.num_samples)
     pairs = training_tasks(tasks, setup.source, setup.data_dir)
     where = setup.source, setup.data_dir
     notes = (note, bypass(setup), pool_note(pairs, *where), judge_note(tasks, *where))
@@ -70,17 +112,12 @@ def collect(play: Play, planned: Plan, folder: Path, console: Console) -> list[d
     setup, pairs = planned.setup, planned.pairs
     for note in planned.notes:
         console.print(note, **PLAIN)
-    attempts = [
-        Attempt(domain, task, trial, attempt_seed(setup.seed, domain, task, trial))
-        for domain, task in pairs
-        for trial in range(play.num_samples)
-    ]
+    attempts = attempts_at(setup, pairs, play.num_samples)
     player = make_player(setup)
     names = dict.fromkeys(domain for domain, _ in pairs)
-    revisions = {name: get_domain(name, setup.source, setup.data_dir).revision for name in names}
-    identity = {**setup.identity(), "versions": versions(setup.source)}
-    store = Store(folder / ATTEMPTS, identity, revisions, fresh=play.fresh)
-    evaluate(setup, player, attempts, store, workers=play.workers, console=console)
+    revisions = {name: setup.domain(name).revision for name in names}
+    store = Store(folder / ATTEMPTS, setup.identity(), revisions, fresh=play.fresh)
+    play_missing(setup, player, attempts, store, workers=play.workers, console=console)
     return [store.records[attempt.key] for attempt in attempts]
 
 

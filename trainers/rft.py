@@ -12,16 +12,17 @@ import typer
 from rich.console import Console
 
 from agents.checkpoints import find_model
-from agents.runs.command_line import PLAIN, Command, end_with_faults, ending, finite
+from agents.runs.exits import PLAIN, Command, end_with_faults, ending
+from agents.runs.options import takes
+from agents.runs.values import finite
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, read_json
-from trainers.collect import collect, plan
+from trainers.collect import Play, collect, plan
 from trainers.data.dataset import ATTEMPTS, DATA, write_rows
 from trainers.data.selection import Rules, balanced, choose, dedupe, usable
 from trainers.data.sft_rows import Row, RowMaker, make_rows
 from trainers.local.learner import load_tokenizer
-from trainers.play import Play, takes
 from trainers.tasks import pool_note, refuse_test_tasks
 
 app = typer.Typer(add_completion=False)

@@ -1,22 +1,16 @@
-"""What a run plays, and playing it."""
+"""How a run is played: who plays, by which rules, on which revision; and the players made of that."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import multiprocessing
-import os
-import signal
-import threading
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+import platform
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from agents import agent_domains, make_agent
-from agents.attempts import Attempt, Record, attempt_seed
+from agents.attempts import Attempt, TaskKey
 from agents.base import Agent, AsyncAgent
 from agents.models import (
     MODEL_AGENTS,
@@ -27,13 +21,13 @@ from agents.models import (
 )
 from agents.packages import require
 from agents.prompts import make_prompt
-from agents.rollout import Limits, Player, rollout
+from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
 from tau2_gym.cassette import Cassette
 from tau2_gym.completion.redaction import shown_url
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import DOMAINS
-from tau2_gym.domains.base import check_split, get_domain
+from tau2_gym.domains.base import Domain, check_split, get_domain
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
@@ -121,13 +115,14 @@ class Setup:
         values["user"] = without_address(self.user)
         if not is_model(self.user):
             values["user_model"] = None
-        return {
+        found = {
             name: value.identity()
             if isinstance(value, AgentModel | UserModel | ChatOptions)
             else value
             for name, value in values.items()
             if name not in how
         }
+        return {**found, "versions": versions(self.source)}
 
     def make_user(self, cassette: Cassette | None = None) -> User | AsyncUser:
         """The user.
@@ -136,6 +131,18 @@ class Setup:
             ConfigError: there is none of that name, or its options do not fit.
         """
         return named_user(self.user, self.source, cassette=cassette, **asdict(self.user_model))
+
+    def domain(self, name: str) -> Domain:
+        """A domain, of the source and the revision that are played."""
+        return get_domain(name, self.source, self.data_dir)
+
+
+def versions(source: str) -> dict[str, str]:
+    """Versions of what a result depends on."""
+    packages = ["tau2-gym", "gymnasium", "numpy", "pydantic"]
+    if source == "inspect-evals":
+        packages += ["inspect-evals", "inspect-ai"]
+    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
 def agent_model(
@@ -231,111 +238,14 @@ def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str,
     return tuple(asked), None
 
 
-def unjudged(setup: Setup, attempts: Iterable[Attempt]) -> set[tuple[str, str]]:
+def unjudged(setup: Setup, attempts: Iterable[Attempt]) -> set[TaskKey]:
     """The tasks (domain and id) that are graded by natural-language assertions, where the run has no
     judge to decide them."""
     if setup.judge is not None:
         return set()
     found = set()
     for pair in dict.fromkeys((attempt.domain, attempt.task_id) for attempt in attempts):
-        criteria = get_domain(pair[0], setup.source, setup.data_dir).task(pair[1]).criteria
+        criteria = setup.domain(pair[0]).task(pair[1]).criteria
         if criteria and criteria.nl_assertions and RewardBasis.NL_ASSERTION in criteria.basis:
             found.add(pair)
     return found
-
-
-_player = cache(make_player)
-
-
-def run_attempt(setup: Setup, attempt: Attempt) -> Record:
-    """Play one attempt. Runs in a worker process, where agent and user are made once."""
-    return asyncio.run(_player(setup).play(attempt))
-
-
-def plan(
-    setup: Setup, domains: Sequence[str], split: str, task_ids: Sequence[str], num_samples: int
-) -> list[Attempt]:
-    """The attempts of a run: all samples of the first task, then of the second, and so on, so that
-    those who share a prompt are played together.
-
-    Raises:
-        ConfigError: unknown domain, split or task, or no attempt at all.
-    """
-    chosen: list[tuple[str, str]] = []
-    known: set[str] = set()
-    for name in domains:
-        domain = get_domain(name, setup.source, setup.data_dir)
-        if task_ids:
-            known.update(task_id for task_id in task_ids if task_id in domain.tasks)
-            chosen += [(name, task_id) for task_id in task_ids if task_id in domain.tasks]
-        else:
-            chosen += [(name, task_id) for task_id in domain.task_ids(split)]
-    unknown = [task_id for task_id in task_ids if task_id not in known]
-    if unknown:
-        raise ConfigError(f"unknown task {unknown[0]!r} in {', '.join(domains)}")
-    return [
-        Attempt(domain, task_id, trial, attempt_seed(setup.seed, domain, task_id, trial))
-        for domain, task_id in chosen
-        for trial in range(num_samples)
-    ]
-
-
-def results(
-    setup: Setup, player: Player, attempts: Sequence[Attempt], workers: int
-) -> Iterator[Record]:
-    """Play attempts and give the records as they finish: side by side in this process, by `player`,
-    if a model is waited for; else in several processes."""
-    if player.waits:
-        return _side_by_side(player, attempts)
-    if workers <= 1 or len(attempts) <= 1:
-        return (run_attempt(setup, attempt) for attempt in attempts)
-    return _in_processes(setup, attempts, workers)
-
-
-def _side_by_side(player: Player, attempts: Sequence[Attempt]) -> Iterator[Record]:
-    with asyncio.Runner() as runner:
-        records = rollout(player.play, attempts, player.limits.episodes)
-        try:
-            while (record := runner.run(_next(records))) is not None:
-                yield record
-        finally:
-            runner.run(records.aclose())
-            runner.run(player.close())
-
-
-async def _next(records: AsyncIterator[Record]) -> Record | None:
-    return await anext(records, None)
-
-
-def _tied_to_parent() -> None:
-    """Let a worker end when the process that started it ends, however that came: a killed one takes
-    no leave. An interrupt is for the parent alone, who tells the workers."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def follow() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
-
-
-def _in_processes(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
-    with ProcessPoolExecutor(min(workers, len(attempts)), initializer=_tied_to_parent) as pool:
-        pending: set[Future[Record]] = set()
-        queue = iter(attempts)
-        try:
-            while True:
-                # Only a few attempts beyond those being played are handed out, so that a kill
-                # or an error loses no more than what is in flight.
-                for attempt in itertools.islice(queue, 2 * workers - len(pending)):
-                    pending.add(pool.submit(run_attempt, setup, attempt))
-                if not pending:
-                    return
-                finished, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    yield future.result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -16,12 +16,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from agents.attempts import SUCCESS
+from agents.attempts import SUCCESS, TaskKey
 from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 
 Row = dict[str, Any]
-TaskKey = tuple[str, str]
-"""Domain and task id."""
 
 FAULTS = ("excluded", "failed", "solved")
 """What attempts that ended in a fault count as. The last two are the bounds."""

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 from agents import AGENTS, MODEL_AGENTS, agent_domains
 from agents.attempts import Attempt, Record
 from agents.rollout import Player
-from agents.runs.setup import Setup, _player
+from agents.runs.driver import _player
+from agents.runs.setup import Setup
 from benchmarks.passk import app, default_output
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import InfrastructureError

@@ -21,8 +21,7 @@ from agents.attempts import attempt_seed
 from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import InfrastructureError
-from trainers.collect import app
-from trainers.play import Play
+from trainers.collect import Play, app
 
 ROOT = Path(__file__).resolve().parents[2]
 TASKS = get_domain("telecom").task_ids("train")

@@ -1,4 +1,4 @@
-"""What the command lines have in common: how they end, and the command that continues a run.
+"""How a command line ends: in one sentence, with a code of its own, and the command that continues it.
 
 | code | the run |
 |---|---|
@@ -11,11 +11,10 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,13 +22,10 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import ProgressColumn
-from rich.text import Text
 from typer.core import TyperCommand
 
-from tau2_gym.completion.redaction import STRUCK, checked_url, without_secrets
-from tau2_gym.completion.servers import waiting
-from tau2_gym.errors import ConfigError, Tau2GymError
+from tau2_gym.completion.redaction import STRUCK, without_secrets
+from tau2_gym.errors import Tau2GymError
 
 FAILED, REFUSED, FAULTS_LEFT, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: see above."""
@@ -114,67 +110,3 @@ def end_with_faults(console: Console, rows: Sequence[Mapping[str, Any]]) -> None
     )
     console.print(continuing(), **PLAIN)
     raise typer.Exit(FAULTS_LEFT)
-
-
-def listed(text: str, option: str) -> tuple[str, ...]:
-    """The names in a comma-separated text, each once.
-
-    Raises:
-        ConfigError: there are none.
-    """
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    if not names:
-        raise ConfigError(f"{option} names nothing: give names with commas between them")
-    return names
-
-
-def addresses(text: str | None, option: str) -> tuple[str, ...]:
-    """The servers in a comma-separated text; none if there is no text.
-
-    Raises:
-        ConfigError: the text names none, or something that is not an address.
-    """
-    if text is None:
-        return ()
-    urls = listed(text, option)
-    for url in urls:
-        checked_url(url, None)
-    return urls
-
-
-def address(text: str | None, option: str) -> str | None:
-    """The one server that an option names, if it does.
-
-    Raises:
-        ConfigError: it names several, or something that is not an address.
-    """
-    urls = addresses(text, option)
-    if len(urls) > 1:
-        raise ConfigError(f"{option} takes one address, or a router's, not {len(urls)}")
-    return urls[0] if urls else None
-
-
-class WaitingColumn(ProgressColumn):
-    """The servers that a run waits for, and how long it has: nothing most of the time."""
-
-    def render(self, task: Any) -> Text:
-        """What is being waited for now."""
-        return Text("; ".join(waiting()), style="yellow")
-
-
-def finite(
-    low: float, high: float = math.inf, *, above: bool = False
-) -> Callable[[float | None], float | None]:
-    """The check of an option that is a finite number from `low` (or above it) to `high`."""
-
-    def check(value: float | None) -> float | None:
-        if value is None:
-            return None
-        inside = low < value <= high if above else low <= value <= high
-        if not inside or not math.isfinite(value):
-            least = f"above {low:g}" if above else f"at least {low:g}"
-            most = "" if math.isinf(high) else f" and at most {high:g}"
-            raise typer.BadParameter(f"must be a number {least}{most}, not {value:g}")
-        return value
-
-    return check

@@ -1,0 +1,53 @@
+"""The options that evaluation and training share: declared once, and alike but for stated reasons."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from agents.runs.options import PlayOptions
+from benchmarks import passk
+from trainers import collect, rft
+
+OF_THEIR_OWN = {
+    passk.Evaluation: {"reward", "keep_tokens", "judge_model", "judge_url"},
+    collect.Play: {"pool"},
+}
+DIFFERENT = {"agent", "num_samples", "temperature", "user_temperature"}
+
+
+@pytest.mark.parametrize("kind", OF_THEIR_OWN)
+def test_a_command_has_the_shared_options_and_few_of_its_own(kind: Any) -> None:
+    shared = {item.name for item in fields(PlayOptions)}
+    assert {item.name for item in fields(kind)} == shared | OF_THEIR_OWN[kind]
+    # An option of a class is declared where it differs, and nowhere else.
+    declared = set(vars(kind)["__annotations__"]) - {"DEFAULT_SPLIT"}
+    assert declared - OF_THEIR_OWN[kind] <= DIFFERENT | {"split"}
+
+
+def test_defaults_are_the_same_but_for_those_with_a_reason() -> None:
+    def defaults(kind: Any) -> dict[str, Any]:
+        return {item.name: item.default for item in fields(kind)}
+
+    evaluated, trained, shared = map(defaults, (passk.Evaluation, collect.Play, PlayOptions))
+    assert {name for name in shared if evaluated[name] != shared[name]} == set()
+    assert {name for name in shared if trained[name] != shared[name]} == DIFFERENT
+
+
+def test_a_set_up_of_both_is_the_same_but_for_what_is_kept() -> None:
+    evaluated, trained = passk.Evaluation(), collect.Play()
+    alike = replace(trained, **{name: getattr(evaluated, name) for name in DIFFERENT}).setup()
+    assert alike == replace(evaluated.setup(), keep_tokens=True)
+
+
+@pytest.mark.parametrize("app", [passk.app, collect.app, rft.app])
+def test_help_shows_every_shared_option_once(app: Any) -> None:
+    said = CliRunner().invoke(app, ["--help"], env={"COLUMNS": "120"}).output
+    shown = re.findall(r"^[│ ]+(--[\w-]+)", said, re.MULTILINE)
+    assert len(shown) == len(set(shown))
+    assert {f"--{item.name.replace('_', '-')}" for item in fields(PlayOptions)} <= set(shown)
+    assert said.count("╭─ What is played") == 1
