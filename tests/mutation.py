@@ -54,7 +54,7 @@ CORE = (
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
     *(f"agents/runs/{name}.py" for name in ("metrics", "setup", "store", "summary")),
     *("trainers/credit.py", "trainers/tasks.py", "trainers/openrlhf/experience.py"),
-    *("trainers/rollout/curriculum.py", "trainers/rollout/executor.py"),
+    *(f"trainers/rollout/{name}.py" for name in ("curriculum", "executor", "task_sampler")),
     *(f"trainers/data/{name}.py" for name in ("chat_template", "selection", "sft_rows")),
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from agents.attempts import SUCCESS
+from agents.attempts import SUCCESS, TaskKey
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
 from trainers.local.engine import LocalEngine
@@ -30,8 +30,9 @@ from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
 from trainers.openrlhf.gpu_packages import SamplingParams
-from trainers.rollout.curriculum import Curriculum, Key, draw_tasks, task_of
+from trainers.rollout.curriculum import task_of
 from trainers.rollout.executor import EpisodeExecutor, refuse_all_faulted
+from trainers.rollout.task_sampler import TaskSampler
 from trainers.tasks import run_tasks
 
 Group = Sequence[dict[str, Any]]
@@ -68,7 +69,7 @@ class LocalTrainer:
         torch.manual_seed(config.run.seed)
         run = config.run
         self.config, self.console = config, console
-        self.tasks, self.held_out = run_tasks(config)
+        tasks, self.held_out = run_tasks(config)
         saved = latest_checkpoint(run)
         source = config.model if saved is None else str(saved[0])
         temperature = config.rollout.temperature
@@ -81,13 +82,11 @@ class LocalTrainer:
         assert run.steps is not None
         updates = run.steps * config.algorithm.epochs * config.algorithm.updates
         self.learner = Learner(self.actor, config.optimizer, updates)
-        self.step = 0
-        state = {} if saved is None else saved[1]
-        if saved is not None:
-            self.step = state["step"]
+        state = None if saved is None else saved[1]
+        self.sampler = TaskSampler(tasks, config, state)
+        if state is not None:
             self.learner.load_state(state["learner"])
             console.print(f"Resuming after step {self.step} of {run.steps}.")
-        self.curriculum = Curriculum(config.curriculum, state.get("curriculum"))
         self.executor = EpisodeExecutor(config, threaded=False)
         self.engine = LocalEngine(
             self.actor.model, config.rollout.context, config.rollout.concurrency
@@ -95,6 +94,11 @@ class LocalTrainer:
         self.samples = local_samples(config, self.tokenizer)
         self.maker = LocalMaker(config, self.tokenizer, self.actor, reference)
         self.update = PolicyUpdate(config, self.learner)
+
+    @property
+    def step(self) -> int:
+        """Training steps taken."""
+        return self.sampler.step
 
     def train(self) -> Path:
         """Take all steps that are left."""
@@ -105,7 +109,6 @@ class LocalTrainer:
                 log.write(0, self.evaluate())
             while self.step < run.steps:
                 values = self.train_step()
-                self.step += 1
                 last = self.step == run.steps
                 if self.held_out and (last or self.step % config.evaluation.every == 0):
                     values |= self.evaluate()
@@ -123,15 +126,20 @@ class LocalTrainer:
         groups, others = self._sample()
         sampled = time.perf_counter()
         samples = self._to_samples([response for group in groups for response in group])
-        self.curriculum.age()
-        for group in [*groups, *others]:
-            self._observe(group)
         experiences = self.maker.make_experience_batch(samples)
         values = training_metrics(experiences) | _group_metrics(experiences)
         order = random.Random(f"{self.config.run.seed}/{self.step}/order")
         values |= self.update.learn(experiences, order)
         values["timing/generation"] = sampled - begun
         values["timing/step_total"] = time.perf_counter() - begun
+        played = [response for group in [*groups, *others] for response in group]
+        self.sampler.finish_step(
+            [
+                (task_of(response["label"]), response["scores"] >= SUCCESS)
+                for response in played
+                if not response["extra_logs"]["masked"]
+            ]
+        )
         return {f"train/{name}": value for name, value in values.items()}
 
     def evaluate(self) -> dict[str, float]:
@@ -152,7 +160,7 @@ class LocalTrainer:
         samples = []
         for response in episodes:
             sample = self.samples._process_response_into_experience(response, max_len=context)
-            weight = self.curriculum.weight(*task_of(response["label"]))
+            weight = self.sampler.curriculum.weight(*task_of(response["label"]))
             sample.info["weight"] = torch.tensor([weight])
             samples.append(sample)
         return samples
@@ -165,19 +173,17 @@ class LocalTrainer:
             RuntimeError: all episodes faulted: the run would go on forever and do nothing.
         """
         config = self.config
-        rng = random.Random(f"{config.run.seed}/{self.step}")
-        chosen = self.curriculum if config.curriculum.sampling else None
         wanted, size = config.rollout.tasks, config.rollout.samples
         patience = REFILLS if config.algorithm.dynamic_filtering else 1
         useful: list[Group] = []
         spare: list[Group] = []
-        fresh = self.tasks
-        for refill in range(patience):
-            tasks = draw_tasks(fresh, wanted - len(useful), rng, chosen)
-            fresh = [task for task in fresh if task not in tasks] or self.tasks
-            # A trial's number is never used twice, whatever task it is of.
-            first = (self.step * patience + refill) * size
-            numbered = [(task, first + sample) for task in tasks for sample in range(size)]
+        for _ in range(patience):
+            numbered = []
+            for _ in range(wanted - len(useful)):
+                # A trial's number is never used twice, whatever task it is of.
+                first = self.sampler.drawn * size
+                task = self.sampler.draw()
+                numbered += [(task, first + sample) for sample in range(size)]
             episodes = asyncio.run(self._play(numbered, config.rollout.temperature))
             for start in range(0, len(episodes), size):
                 group = episodes[start : start + size]
@@ -190,14 +196,14 @@ class LocalTrainer:
         return [*useful, *spare[:missing]], spare[missing:]
 
     async def _play(
-        self, numbered: Sequence[tuple[Key, int]], temperature: float
+        self, numbered: Sequence[tuple[TaskKey, int]], temperature: float
     ) -> list[dict[str, Any]]:
         rollout = self.config.rollout
         asked = SamplingParams(temperature=temperature, logprobs=1)
         gate = asyncio.Semaphore(rollout.concurrency)
         self.engine.reset()
 
-        async def play(task: Key, trial: int) -> dict[str, Any]:
+        async def play(task: TaskKey, trial: int) -> dict[str, Any]:
             label = json.dumps({"domain": task[0], "task_id": task[1], "trial": trial})
             async with gate:
                 return await self.executor.execute(
@@ -206,17 +212,8 @@ class LocalTrainer:
 
         return await asyncio.gather(*(play(task, trial) for task, trial in numbered))
 
-    def _observe(self, group: Group) -> None:
-        valid = [response for response in group if not response["extra_logs"]["masked"]]
-        solved = sum(response["scores"] >= SUCCESS for response in valid)
-        self.curriculum.observe(*task_of(group[0]["label"]), solved, len(valid))
-
     def _save(self) -> None:
-        state = {
-            "step": self.step,
-            "learner": self.learner.state(),
-            "curriculum": self.curriculum.state(),
-        }
+        state = {**self.sampler.state(), "learner": self.learner.state()}
         save_checkpoint(self.config.run, self.step, self.actor, self.tokenizer, state)
 
 

@@ -9,34 +9,30 @@ the end of the process. These do none of that.
 from __future__ import annotations
 
 import json
-import math
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from trainers.sections import Curriculum as Settings
-
-Key = tuple[str, str]
-"""Domain and task id."""
+from agents.attempts import TaskKey
+from trainers.sections import Curriculum
 
 
-def task_of(label: str) -> Key:
+def task_of(label: str) -> TaskKey:
     """The task that an episode's label names."""
     asked = json.loads(label)
     return asked["domain"], asked["task_id"]
 
 
-class Curriculum:
-    """Statistics of tasks.
+class SuccessRates:
+    """How often each task was solved, and the weight that it has for that.
 
     Args:
         settings: thresholds and weights.
         state: what an earlier `state` returned, to resume from there.
     """
 
-    def __init__(self, settings: Settings, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, settings: Curriculum, state: Mapping[str, Any] | None = None) -> None:
         self.settings = settings
-        self._counts: dict[Key, tuple[float, float]] = {}
+        self._counts: dict[TaskKey, tuple[float, float]] = {}
         for domain, tasks in (state or {}).items():
             for task, (successes, attempts) in tasks.items():
                 self._counts[domain, task] = (successes, attempts)
@@ -71,27 +67,3 @@ class Curriculum:
         for (domain, task), counts in self._counts.items():
             state.setdefault(domain, {})[task] = counts
         return state
-
-
-def draw_tasks(
-    tasks: Sequence[Key], count: int, rng: random.Random, curriculum: Curriculum | None = None
-) -> list[Key]:
-    """Different tasks for one step, drawn by their weights.
-
-    Args:
-        tasks: to draw from.
-        count: how many; if there are fewer, all are drawn before any is drawn again.
-        rng: decides.
-        curriculum: whose weights; None weighs all alike.
-    """
-    drawn: list[Key] = []
-    while len(drawn) < count:
-        # Efraimidis, Spirakis: Weighted random sampling with a reservoir (2006): keys u^(1/w), here
-        # their logarithms, since small weights make keys too small for a float.
-        keys = {
-            task: math.log(rng.random() or math.ulp(0.0))
-            / (1.0 if curriculum is None else curriculum.weight(*task))
-            for task in tasks
-        }
-        drawn += sorted(keys, key=lambda task: -keys[task])[: count - len(drawn)]
-    return drawn

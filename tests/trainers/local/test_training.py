@@ -3,6 +3,7 @@ been."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -28,6 +29,8 @@ from trainers.config import GRPOConfig, SFTConfig
 from trainers.local import grpo, sft
 from trainers.local.learner import latest_checkpoint
 from trainers.local.play import play
+from trainers.openrlhf.task_loader import TaskStream
+from trainers.rollout.curriculum import task_of
 
 STEPS = 6
 BRIEF = {"preset": "progress", "overlong": {"limit": 40, "buffer": 40}}
@@ -296,6 +299,32 @@ def test_groups_that_are_refused_are_counted_and_replaced_by_other_tasks(
     assert (len(groups), len(refused)) == (2, 6)
     assert all(len(group) == 4 for group in [*groups, *refused])
     assert len(set(drawn[:6])) == 6, "no task comes again before all have come"
+
+
+def test_a_step_plays_the_tasks_that_a_cluster_would_and_no_trial_twice(
+    trainer: grpo.LocalTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[tuple[str, str], int]] = []
+
+    async def play(numbered: Any, temperature: float) -> list[dict[str, Any]]:
+        tried.extend(numbered)
+        logs = {"masked": 0.0}
+        return [
+            {"label": json.dumps({"domain": d, "task_id": t}), "reward": n, "extra_logs": logs}
+            for (d, t), n in numbered
+        ]
+
+    monkeypatch.setattr(trainer, "_play", play)
+    stream = TaskStream(trainer.sampler.tasks, trainer.config)
+    asked: list[tuple[str, str]] = []
+    for _ in range(5):
+        trainer._sample()
+        asked += [task_of(labels[0]) for _, _, labels, _ in itertools.islice(stream, 2)]
+        for sampler in (trainer.sampler, stream):
+            sampler.finish_step([])
+    assert [task for task, _ in tried[::4]] == asked
+    assert len(set(asked[:6])) == 6
+    assert len(set(tried)) == len(tried) == 5 * 2 * 4
 
 
 def test_faulted_episodes_have_no_part_in_the_loss(runs: Runs) -> None:

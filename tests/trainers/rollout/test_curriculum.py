@@ -1,22 +1,20 @@
 from __future__ import annotations
 
 import json
-import random
-from collections import Counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainers.rollout.curriculum import Curriculum, Key, draw_tasks, task_of
-from trainers.sections import Curriculum as Settings
+from trainers.rollout.curriculum import SuccessRates, task_of
+from trainers.sections import Curriculum
 
-TASKS: list[Key] = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1")]
+TASKS = [("airline", "0"), ("airline", "1"), ("retail", "0"), ("retail", "1")]
 
 
 def after(successes: int, attempts: int, **settings: Any) -> float:
-    curriculum = Curriculum(Settings(**settings))
+    curriculum = SuccessRates(Curriculum(**settings))
     curriculum.observe("retail", "0", successes, attempts)
     return curriculum.weight("retail", "0")
 
@@ -53,7 +51,7 @@ def test_a_label_names_a_task() -> None:
 
 def test_a_group_counts_at_once() -> None:
     """All of a group is weighed by what was known before it."""
-    curriculum = Curriculum(Settings())
+    curriculum = SuccessRates(Curriculum())
     weights = []
     for _ in range(2):
         weights += [curriculum.weight("retail", "0") for _ in range(8)]
@@ -62,14 +60,14 @@ def test_a_group_counts_at_once() -> None:
 
 
 def test_groups_add_up() -> None:
-    curriculum = Curriculum(Settings())
+    curriculum = SuccessRates(Curriculum())
     for successes, attempts in ((3, 3), (0, 0), (2, 4)):
         curriculum.observe("retail", "0", successes, attempts)
     assert curriculum.state() == {"retail": {"0": (5, 7)}}
 
 
 def test_tasks_of_different_domains_may_share_an_id() -> None:
-    curriculum = Curriculum(Settings())
+    curriculum = SuccessRates(Curriculum())
     curriculum.observe("retail", "0", 8, 8)
     curriculum.observe("airline", "0", 0, 8)
     assert [curriculum.weight(*task) for task in TASKS] == [0.5, 1.0, 0.1, 1.0]
@@ -82,11 +80,11 @@ seen = st.lists(
 
 @given(seen)
 def test_it_goes_on_from_its_state(observed: list[tuple[str, str, int, int]]) -> None:
-    curriculum = Curriculum(Settings())
+    curriculum = SuccessRates(Curriculum())
     for domain, task, solved, failed in observed:
         curriculum.observe(domain, task, solved, solved + failed)
         curriculum.age()
-    again = Curriculum(Settings(), json.loads(json.dumps(curriculum.state())))
+    again = SuccessRates(Curriculum(), json.loads(json.dumps(curriculum.state())))
     for each in (curriculum, again):
         each.observe("a", "0", 1, 5)
     assert json.dumps(again.state()) == json.dumps(curriculum.state())
@@ -95,7 +93,7 @@ def test_it_goes_on_from_its_state(observed: list[tuple[str, str, int, int]]) ->
 
 
 def test_a_state_is_no_longer_the_curriculums_own() -> None:
-    curriculum = Curriculum(Settings())
+    curriculum = SuccessRates(Curriculum())
     curriculum.observe("retail", "0", 1, 1)
     state = curriculum.state()
     curriculum.observe("retail", "0", 0, 1)
@@ -105,7 +103,7 @@ def test_a_state_is_no_longer_the_curriculums_own() -> None:
 
 @pytest.mark.parametrize("half_life", [0.5, 1, 50, 1000])
 def test_attempts_count_half_after_the_half_life(half_life: float) -> None:
-    curriculum = Curriculum(Settings(half_life=half_life))
+    curriculum = SuccessRates(Curriculum(half_life=half_life))
     curriculum.observe("retail", "0", 24, 64)
     for _ in range(int(2 * half_life)):
         curriculum.age()
@@ -115,8 +113,8 @@ def test_attempts_count_half_after_the_half_life(half_life: float) -> None:
 def test_a_model_that_has_learned_is_believed() -> None:
     """A task that 40 groups failed, and that has been solved ever since."""
     weights = {}
-    for half_life in (None, Settings().half_life):
-        curriculum = Curriculum(Settings(half_life=half_life))
+    for half_life in (None, Curriculum().half_life):
+        curriculum = SuccessRates(Curriculum(half_life=half_life))
         for solved in [0] * 40 + [8] * 12:
             for _ in range(11):  # as often as 16 of 178 tasks come
                 curriculum.age()
@@ -126,7 +124,7 @@ def test_a_model_that_has_learned_is_believed() -> None:
 
 
 def test_what_was_not_seen_for_long_is_unknown() -> None:
-    curriculum = Curriculum(Settings(half_life=10))
+    curriculum = SuccessRates(Curriculum(half_life=10))
     curriculum.observe("retail", "0", 8, 8)
     weights = []
     for _ in range(12):
@@ -136,61 +134,7 @@ def test_what_was_not_seen_for_long_is_unknown() -> None:
 
 
 def test_without_a_half_life_nothing_is_forgotten() -> None:
-    curriculum = Curriculum(Settings(half_life=None))
+    curriculum = SuccessRates(Curriculum(half_life=None))
     curriculum.observe("retail", "0", 3, 8)
     curriculum.age()
     assert curriculum.state() == {"retail": {"0": (3, 8)}}
-
-
-# Drawing
-
-
-def curriculum_of(easy: Key) -> Curriculum:
-    """One that has seen one task solved often."""
-    curriculum = Curriculum(Settings())
-    curriculum.observe(*easy, 8, 8)
-    return curriculum
-
-
-@given(st.integers(0, 2**32), st.integers(0, 11), st.booleans())
-def test_all_are_drawn_before_any_is_drawn_again(seed: int, count: int, weighted: bool) -> None:
-    curriculum = curriculum_of(TASKS[0]) if weighted else None
-    drawn = draw_tasks(TASKS, count, random.Random(seed), curriculum)
-    assert len(drawn) == count
-    often = Counter(dict.fromkeys(TASKS, 0) | Counter(drawn)).values()
-    assert max(often) - min(often) <= 1
-    assert drawn == draw_tasks(TASKS, count, random.Random(seed), curriculum)
-
-
-def test_chance_decides() -> None:
-    draws = {tuple(draw_tasks(TASKS, 4, random.Random(seed))) for seed in range(200)}
-    assert len(draws) == 24, "all orders come"
-
-
-def test_weights_are_chances() -> None:
-    rng, curriculum, count = random.Random(0), curriculum_of(TASKS[2]), 20_000
-    for weights, found in (
-        ([1.0, 1.0, 1.0, 1.0], None),
-        ([1.0, 1.0, 0.1, 1.0], curriculum),
-    ):
-        drawn = Counter(draw_tasks(TASKS, 1, rng, found)[0] for _ in range(count))
-        for task, weight in zip(TASKS, weights, strict=True):
-            chance = weight / sum(weights)
-            spread = (chance * (1 - chance) / count) ** 0.5
-            assert drawn[task] / count == pytest.approx(chance, abs=4 * spread)
-
-
-def test_the_second_is_drawn_by_the_weights_that_are_left() -> None:
-    rng, curriculum, count = random.Random(1), curriculum_of(TASKS[0]), 20_000
-    drawn = Counter(draw_tasks(TASKS, 2, rng, curriculum)[1] for _ in range(count))
-    # First one of three others (1 in 3.1 each), then the easy one among 0.1 + 1 + 1.
-    assert drawn[TASKS[0]] / count == pytest.approx(3 / 3.1 * 0.1 / 2.1, abs=0.006)
-
-
-def test_tasks_of_tiny_weights_take_turns_too() -> None:
-    curriculum = Curriculum(Settings(easy_weight=1e-6))
-    for task in TASKS:
-        curriculum.observe(*task, 8, 8)
-    rng, count = random.Random(2), 4_000
-    first = Counter(draw_tasks(TASKS, 1, rng, curriculum)[0] for _ in range(count))
-    assert all(abs(first[task] / count - 0.25) < 0.04 for task in TASKS)
