@@ -14,6 +14,7 @@ from agents.base import AgentView
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
+from agents.runs.exits import Command
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.users import USERS
@@ -42,7 +43,7 @@ app = typer.Typer(add_completion=False)
 CREDIT = f"{'; '.join(f'{name}: {credit.what}' for name, credit in ESTIMATORS.items())}."
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     model: Model = "",
     config: Recipes = None,

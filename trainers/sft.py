@@ -14,6 +14,7 @@ from rich.console import Console
 
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
+from agents.runs.exits import Command
 from tau2_gym.errors import ConfigError
 from trainers.config import SFTConfig, load_config
 from trainers.data.chat_template import FlatTemplate, UnfitError
@@ -39,7 +40,7 @@ app = typer.Typer(add_completion=False)
 Rows = Sequence[dict[str, Any]]
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     model: Model = "",
     data: Annotated[

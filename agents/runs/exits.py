@@ -37,7 +37,13 @@ _CALLED: ContextVar[tuple[str, ...]] = ContextVar("called")
 
 
 class Command(TyperCommand):
-    """A command that remembers how it was called."""
+    """A command that remembers how it was called, and whose help is broken into lines by the terminal
+    alone."""
+
+    def __init__(self, *arguments: Any, help: str | None = None, **options: Any) -> None:
+        # Typer keeps the line breaks of a docstring, whatever the width, where it has paragraphs.
+        paragraphs = [" ".join(each.split()) for each in (help or "").split("\n\n")]
+        super().__init__(*arguments, help="\n\n".join(paragraphs), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """As its base, with the call noted down."""

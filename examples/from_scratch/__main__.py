@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agents.runs.exits import Command
 from examples.from_scratch.plan import ARMS, Plan
 from examples.from_scratch.report import write_report
 from examples.from_scratch.stages import Pipeline
@@ -19,7 +20,7 @@ BEST = ARMS[0]
 """How the whole pipeline's last stage is paid and credited: chosen on the dev tasks."""
 
 
-@app.command()
+@app.command(cls=Command)
 def main(
     output: Annotated[Path, typer.Option("--output", "-o", help="A folder for all of it.")] = Path(
         "runs/from_scratch"

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields, replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from agents.runs.options import PlayOptions
-from benchmarks import passk
-from trainers import collect, rft
+from benchmarks import conformance, driver, exploits, passk, speed
+from trainers import collect, grpo, rft, sft
 
 OF_THEIR_OWN = {
     passk.Evaluation: {"reward", "keep_tokens", "judge_model", "judge_url"},
@@ -51,3 +52,30 @@ def test_help_shows_every_shared_option_once(app: Any) -> None:
     assert len(shown) == len(set(shown))
     assert {f"--{item.name.replace('_', '-')}" for item in fields(PlayOptions)} <= set(shown)
     assert said.count("╭─ What is played") == 1
+
+
+COMMANDS = {
+    "passk": passk.app,
+    "speed": speed.app,
+    "driver": driver.app,
+    "exploits": exploits.app,
+    "grading": conformance.app,
+    "episodes": conformance.app,
+    "collect": collect.app,
+    "rft": rft.app,
+    "sft": sft.app,
+    "grpo": grpo.app,
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("width", [60, 90, 120])
+def test_the_text_of_help_is_broken_into_lines_by_the_width_alone(name: str, width: int) -> None:
+    words = [name] if name in ("grading", "episodes") else []
+    result = CliRunner().invoke(COMMANDS[name], [*words, "--help"], env={"COLUMNS": str(width)})
+    assert result.exit_code == 0, result.output
+    text = result.output.partition("Usage:")[2].partition("╭")[0].splitlines()[1:]
+    assert any(line.strip() for line in text)
+    for line, following in pairwise(text):
+        if line.strip() and following.strip():
+            assert len(line.rstrip()) + 1 + len(following.split()[0]) > width - 1, line
