@@ -15,7 +15,7 @@ from tau2_gym.errors import ConfigError
 
 
 def require_tau2() -> None:
-    """See that tau2-bench's own gym is there, before anything is measured.
+    """Check that tau2-bench's own gym is there, before anything is measured.
 
     Raises:
         ConfigError: its package is not installed.

@@ -2,7 +2,7 @@
 
 A deep copy of the databases for every episode, and a grade that replays the whole trajectory into
 a fresh copy, the expected actions into another one, and compares hashes of everything. This is what
-tau2-bench's gym does (three copies a reset, two more to evaluate), without threads and models.
+tau2-bench's gym does (three copies per reset, two more to evaluate), without threads and models.
 """
 
 from __future__ import annotations

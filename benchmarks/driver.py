@@ -1,7 +1,8 @@
 """How much the rollout driver adds to what it waits for: `python -m benchmarks.driver`.
 
 Episodes of a fixed number of turns are played side by side with an agent and a user whose every call
-takes a fixed time. The critical path is the waiting of one episode; all that goes beyond it is ours.
+takes a fixed time. The critical path is the waiting of one episode; everything beyond it is our
+overhead.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class SlowAgent:
     latency: float
 
     async def aact(self, view: AgentView, memory: Any, seed: int) -> Reply:
-        """A tool call and a sentence by turns."""
+        """A tool call and a sentence, alternating."""
         await asyncio.sleep(self.latency)
         if view.turn % 2:
             return Reply(f"I am still looking into it, step {view.turn}.")

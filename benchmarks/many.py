@@ -19,7 +19,7 @@ STEPS = 10
 def measure_many(domain: str, source: str, sizes: Sequence[int], steps: int) -> Times:
     """Median seconds of processor time of a step of one environment: alone, and among `sizes`.
 
-    Whole runs of steps are timed, with what Python's collector of garbage does in between.
+    Whole runs of steps are timed, including what Python's garbage collector does in between.
 
     Args:
         sizes: numbers of environments.

@@ -70,12 +70,12 @@ class Estimate:
 def estimate(strata: Mapping[str, Sequence[float | None]], seed: int = 0) -> Estimate:
     """The mean over tasks with a percentile bootstrap interval.
 
-    Tasks are drawn with replacement within each stratum, since how many tasks a domain has is part
-    of the benchmark and not of chance. Attempts at a task are not resampled. An interval of a
+    Tasks are drawn with replacement within each stratum, since the number of tasks in a domain is
+    part of the benchmark and not random. Attempts at a task are not resampled. An interval of a
     single task is that task's value.
 
     Args:
-        strata: values of tasks by domain; None counts as no task.
+        strata: values of tasks by domain; None is left out.
         seed: of the resampling.
     """
     groups = [

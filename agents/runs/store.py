@@ -21,9 +21,9 @@ class Store:
 
     Args:
         path: the JSON-lines file.
-        setup: what must be the same for results to be put together.
-        revisions: the revision of each domain; of others none may be there.
-        fresh: throw away what is there.
+        setup: what must be the same for results to be combined.
+        revisions: the revision of each domain; results on another are refused.
+        fresh: discard what is there.
 
     Attributes:
         setup: as it is written: plain JSON data.
@@ -31,7 +31,7 @@ class Store:
 
     Raises:
         ConfigError: the file holds results of another set-up.
-        DataError: the file holds something else than results, or a file cannot be read or written.
+        DataError: the file holds something other than results, or a file cannot be read or written.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Store:
             )
 
     def _load(self, revisions: Mapping[str, str]) -> None:
-        """Read what is there. Attempts that ended in a fault are left out: they are made again."""
+        """Read what is there. Attempts that ended in a fault are left out: they are played
+        again."""
         for number, row in self._journal:
             problem = _problem(row)
             if problem is not None:

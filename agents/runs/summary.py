@@ -1,8 +1,9 @@
-"""What a run amounts to: numbers by domain and overall, and a table of them.
+"""The outcome of a run: numbers by domain and overall, and a table of them.
 
 Two things can be missing. A *fault* left an attempt without a result, so that the numbers lie between
-bounds: all such attempts failed, or all of them succeeded. A *task* that needs a judge where there is
-none is left out whole: the attempts at it that fail without one would otherwise stay, and those that
+bounds: all such attempts failed, or all of them succeeded. A *task* that needs a judge is left out
+entirely if there is none: the attempts at it that fail without one would otherwise stay, and those
+that
 may have passed would not.
 """
 
@@ -135,7 +136,7 @@ def _pass(
 
 
 WIDE = 122
-"""Columns that the table takes with all its intervals."""
+"""Columns that the full table takes, with all its intervals."""
 
 
 def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:

@@ -4,7 +4,7 @@
 `Completion`    its answer: text, tool calls, usage, exact tokens where the server returns them
 `metered`       counts what the calls in a block take
 `run_sync`      waits for a coroutine from synchronous code
-`ContextOverflow`, `ContentFiltered`, `CallTimeout`   what can become of a call
+`ContextOverflow`, `ContentFiltered`, `CallTimeout`   how a call can fail
 """
 
 from __future__ import annotations

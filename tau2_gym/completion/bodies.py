@@ -1,6 +1,6 @@
-"""Bodies of responses, of which no more is taken in than an answer can hold.
+"""Bodies of responses, read no further than an answer can be long.
 
-Compressed bodies are neither asked for nor taken: a few kilobytes of them can unfold to gigabytes.
+Compressed bodies are neither requested nor accepted: a few kilobytes can expand to gigabytes.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 MOST = 8 * 2**20
-"""Bytes of the largest body: a turn of 100,000 tokens with log-probabilities takes half of it. Taken
-apart, a body can come to 25 times its size."""
+"""Bytes of the largest body: a turn of 100,000 tokens with log-probabilities takes half of it.
+Parsed, a body can take 25 times its size."""
 
 
 class Unreadable(ValueError):
-    """A body that cannot be taken in, or is not what it should be. The text says why."""
+    """A body that cannot be read, or is not what it should be. The text says why."""
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """See from its headers that a body can be taken in.
+    """Check from its headers that a body can be read.
 
     Raises:
         Unreadable: it is compressed, or too large.

@@ -1,4 +1,4 @@
-"""Time-outs whose clocks stand still while a server is down."""
+"""Time-outs whose clocks stop while a server is down."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Clock:
 
     @property
     def is_ours(self) -> bool:
-        """Whether the time-out belongs to the running loop and has not struck."""
+        """Whether the time-out belongs to the running loop and has not expired."""
         ours = self._loop is asyncio.get_running_loop()
         return ours and not self._timeout.expired()
 
     def stop(self) -> None:
-        """Let no time pass."""
+        """Stop the clock."""
         when = self._timeout.when()
         if self._stops == 0 and when is not None:
             self._left = when - self._loop.time()
@@ -32,7 +32,7 @@ class Clock:
         self._stops += 1
 
     def go(self) -> None:
-        """Let time pass again."""
+        """Start the clock again."""
         self._stops -= 1
         if self._stops == 0:
             self._timeout.reschedule(self._loop.time() + self._left)
@@ -43,7 +43,7 @@ _clocks: ContextVar[tuple[Clock, ...]] = ContextVar("tau2_gym_clocks", default=(
 
 @asynccontextmanager
 async def at_most(seconds: float) -> AsyncIterator[None]:
-    """As `asyncio.timeout`, not counting the time for which `stopped_clocks` holds in the block.
+    """As `asyncio.timeout`, not counting the time spent in `stopped_clocks` in the block.
 
     Raises:
         TimeoutError: it took longer.

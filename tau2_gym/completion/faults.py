@@ -1,4 +1,4 @@
-"""Why a call of a model failed, and who is to hear of it."""
+"""Why a call to a model failed, and who has to know."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ class ContextOverflow(RuntimeError):
     """The conversation no longer fits the model. Asking again does not help.
 
     Attributes:
-        answered: whether the server that says so has answered before, so that it is not set up
-            wrongly.
+        answered: whether the server that says so has answered before, and so is set up correctly.
     """
 
     answered = False
 
 
 class ContentFiltered(InfrastructureError):
-    """The provider's filter kept back the question or the answer."""
+    """The provider's content filter blocked the question or the answer."""
 
 
 class CallTimeout(InfrastructureError):
@@ -32,22 +31,22 @@ class CallTimeout(InfrastructureError):
 
 
 class Kind(Enum):
-    """What became of a call that failed."""
+    """How a call failed."""
 
     BUSY = "busy"
-    """The service is overloaded, or broke over this call: worth another try."""
+    """The service is overloaded, or broke on this call: worth another try."""
     LOST = "lost"
     """The connection was lost: worth another try."""
     LATE = "late"
     """No answer in time: worth another try."""
     GARBLED = "garbled"
-    """An answer that cannot be read: worth another try where others could be."""
+    """An unreadable answer: worth another try if others were readable."""
     UNREACHABLE = "unreachable"
     """No connection: the server is down, or starting."""
     DOWN = "down"
-    """The server, or the one before it, says that it is not available."""
+    """The server, or a proxy before it, says that it is not available."""
     REJECTED = "rejected"
-    """The service does not want this request; it would not want it again."""
+    """The service refuses this request, and would refuse it again."""
 
 
 class CallFailed(Exception):
@@ -128,12 +127,12 @@ def _explanation(body: Any) -> str:
 
 
 LONGEST_WISH = 60.0
-"""Seconds for which a service is left alone at most, whatever it asks for."""
+"""The most seconds to leave a service alone, whatever it asks for."""
 
 
 def wished_pause(header: str | None) -> float:
     """How long a service is to be left alone, in seconds: what its `Retry-After` says, a number or
-    a date, but no longer than `LONGEST_WISH`; 0 where it says nothing that makes sense."""
+    a date, but no longer than `LONGEST_WISH`; 0 if it says nothing meaningful."""
     try:
         seconds = float(header or 0)
     except ValueError:

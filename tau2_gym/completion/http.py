@@ -1,4 +1,4 @@
-"""Calls of an OpenAI-compatible server, without LiteLLM."""
+"""Calls to an OpenAI-compatible server, without LiteLLM."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 CONNECT = 10.0
-"""Seconds in which a server must take a call."""
+"""Seconds in which a server must accept a connection."""
 
 
 class HTTPTransport:
@@ -97,7 +97,7 @@ def bearer(key: str | None) -> dict[str, str]:
 
 
 async def looks_up(url: str, key: str | None) -> bool:
-    """Whether a server answers at an address, in whatever way but to say that it is not available."""
+    """Whether a server answers at an address with anything but that it is not available."""
     import httpx
 
     client = await _client()
@@ -123,8 +123,8 @@ async def _client() -> httpx.AsyncClient:
 
     loop = asyncio.get_running_loop()
     if loop not in _CLIENTS:
-        # How long an answer may take is the caller's to say; how many calls may wait at once is the
-        # driver's to limit. A server that does not even take the call is not there.
+        # The caller decides how long an answer may take, and the driver how many calls may wait at
+        # once. A server that does not even accept the connection is down.
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
         client = httpx.AsyncClient(
             timeout=httpx.Timeout(None, connect=CONNECT),

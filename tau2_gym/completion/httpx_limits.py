@@ -1,8 +1,8 @@
-"""What LiteLLM's connections may take in: bodies no larger than `completion.bodies` allows, and
+"""Limits on what LiteLLM's connections read: bodies no larger than `completion.bodies` allows, and
 nothing that only looks like an answer.
 
-LiteLLM offers no way to say so, and it may be used by others in the process. So the method of its
-transports is replaced, and does as before but within `limits()`.
+LiteLLM has no option for this, and others in the process may use it. So we replace a method of its
+transports, which behaves as before outside `limits()`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tau2_gym.completion.wire import NotACompletion, read_completion
 Transport = TypeVar("Transport", bound=httpx.AsyncBaseTransport)
 
 MOST_OF_ERRORS = 64 * 2**10
-"""Bytes of the longest error. LiteLLM takes seconds of computing over a megabyte of one."""
+"""The most bytes of an error. LiteLLM computes for seconds on one of a megabyte."""
 
 _in_force: ContextVar[bool] = ContextVar("tau2_gym_limits", default=False)
 
 
 @contextmanager
 def limits() -> Iterator[None]:
-    """Have the limits in force for all calls in the block."""
+    """Apply the limits to all calls in the block."""
     token = _in_force.set(True)
     try:
         yield
@@ -36,7 +36,7 @@ def limits() -> Iterator[None]:
 
 
 class Limited(httpx.AsyncByteStream):
-    """A body that ends with an error where it grows too large."""
+    """A body that raises an error when it grows too large."""
 
     def __init__(self, body: httpx.AsyncByteStream) -> None:
         self._body = body
@@ -51,7 +51,7 @@ class Limited(httpx.AsyncByteStream):
 
 
 def bounded(transport: Transport) -> Transport:
-    """The transport, which from now on keeps to the limits where they are in force."""
+    """The transport, which from now on respects the limits where they apply."""
     send = transport.handle_async_request
 
     async def handle(request: httpx.Request) -> httpx.Response:
@@ -74,7 +74,7 @@ def bounded(transport: Transport) -> Transport:
 
 
 def _check(request: httpx.Request, status: int, body: bytes) -> None:
-    """See that a body is what it should be, before LiteLLM takes it apart.
+    """Check that a body is what it should be, before LiteLLM parses it.
 
     Raises:
         Unreadable: it is not.

@@ -1,4 +1,4 @@
-"""What model calls take, counted where the caller wants it counted.
+"""Usage of model calls, counted where the caller wants it counted.
 
 >>> with metered() as meter:
 ...     message = await user.arespond(view, seed)
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What model calls have taken; sums with `+`. `cost` is in US dollars, 0 where unknown."""
+    """What model calls have used; adds up with `+`. `cost` is in US dollars, 0 where unknown."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -59,9 +59,8 @@ _METERS: ContextVar[tuple[Meter, ...]] = ContextVar("tau2_gym_meters", default=(
 
 @contextmanager
 def metered() -> Iterator[Meter]:
-    """Count every completion that the block brings about, also those it throws away and those that
-    come from a cassette (with what they took when they were recorded). Blocks can be nested: each
-    counts all that happens inside it."""
+    """Count every completion in the block, including discarded ones and those from a cassette (with
+    the usage when they were recorded). Blocks can be nested: each counts everything inside it."""
     meter = Meter()
     token = _METERS.set((*_METERS.get(), meter))
     try:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SECRETS = ("api_key", "authorization", "headers", "extra_headers")
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds before the first retry, doubled with each further one, and the most they come to."""
+"""Seconds before the first retry, which double with each one, and their maximum."""
 
 _jitter = random.Random()
 
@@ -43,7 +43,7 @@ class Transport(Protocol):
 
     @property
     def looks_up(self) -> Callable[[], Awaitable[bool]] | None:
-        """Looks whether the service is up; None if it has no address to look at."""
+        """Checks whether the service is up; None if it has no address to check."""
         ...
 
     async def send(self, request: Request) -> Completion:
@@ -53,7 +53,7 @@ class Transport(Protocol):
 
 @dataclass(frozen=True)
 class ChatModel:
-    """A model that answers chats, through LiteLLM or straight from an OpenAI-compatible server.
+    """A model that answers chats, through LiteLLM or directly from an OpenAI-compatible server.
 
     Attributes:
         model: its name: for LiteLLM with the provider (`openai/gpt-4.1`), else as the server has it.
@@ -138,7 +138,7 @@ class ChatModel:
         Args:
             messages: in OpenAI chat form, the system message first.
             tools: OpenAI function schemas of what the model may call.
-            seed: decides the answer as far as the provider can be made to repeat itself.
+            seed: decides the answer as far as the provider is deterministic.
 
         Raises:
             ConfigError: the service has never answered, and will not: no key, unknown model, wrong
@@ -162,7 +162,7 @@ class ChatModel:
         tools: Sequence[Mapping[str, Any]] = (),
         seed: int | None = None,
     ) -> Request:
-        """The body of the request, by which a cassette knows it."""
+        """The body of the request, which identifies it in a cassette."""
         request: Request = {
             "model": self.model,
             "messages": list(messages),
@@ -176,7 +176,7 @@ class ChatModel:
         return {name: value for name, value in request.items() if value not in (None, [], {})}
 
     def public(self) -> dict[str, Any]:
-        """What decides the answers, for results: nothing secret is in it."""
+        """Everything that decides the answers, for results, without secrets."""
         shown = {"base_url": None if self.base_url is None else shown_url(self.base_url)}
         return shown | self.request(())
 
@@ -211,8 +211,8 @@ class ChatModel:
             raise
 
     def _verdict(self, error: CallFailed) -> Exception:
-        """Who is to hear of it. A service that has answered before fails; one that has never
-        answered is not the one that was meant."""
+        """Whose error it is. A service that has answered before has failed; one that has never
+        answered was set up wrongly."""
         if error.kind in (Kind.REJECTED, Kind.UNREACHABLE) and not self._server.answered:
             return ConfigError(str(error))
         if error.kind in (Kind.REJECTED, Kind.UNREACHABLE, Kind.DOWN):
@@ -223,15 +223,15 @@ class ChatModel:
 
 def call_seed(seed: int, turn: int, attempt: int = 0) -> int:
     """The seed of one call, in the range that providers take. Later turns and repeated attempts
-    have seeds of their own."""
+    have their own seeds."""
     digest = hashlib.sha256(f"{seed}/{turn}/{attempt}".encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 def _reseeded(request: Request, number: int) -> Request:
     """The request of the first two attempts unchanged, that of later ones with another seed: a
-    server that breaks over what its model says (`transformers serve` does, over a tool call that is
-    no JSON) would break over it every time."""
+    server that breaks on what its model says (`transformers serve` does on a tool call that is not
+    JSON) would break on it every time."""
     if number <= 2 or "seed" not in request:
         return request
     return request | {"seed": call_seed(request["seed"], 0, number)}

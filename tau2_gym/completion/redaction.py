@@ -1,9 +1,9 @@
 """What must never be shown: keys, passwords and tokens, however a server echoes them.
 
 A secret is what this process was given to reach a server (`keep_secret`, `checked_url`) and what the
-environment holds under a name like `OPENAI_API_KEY`. It is struck out of every error, of everything
-that a chat server says, and so of results, cassettes and logs: as it is, percent-encoded, and in
-base64.
+environment holds under a name like `OPENAI_API_KEY`. It is masked in every error and in everything
+that a chat server says, and so in results, cassettes and logs: in plain text, percent-encoded, and
+in base64.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STRUCK = "***"
 SHORTEST, LONGEST = 8, 1000
 """Shorter values, `EMPTY` for example, are not secrets. Longer ones are too long for a header."""
 READ = 100_000
-"""How many characters of a text that is to be shortened are looked at."""
+"""How many characters to look at in a text that will be shortened."""
 
 SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.I)
 """The names of environment variables that hold a secret."""
@@ -33,7 +33,7 @@ _given: set[str] = set()
 
 
 def keep_secret(*values: str | None) -> None:
-    """Strike these values out of everything from now on."""
+    """Mask these values everywhere from now on."""
     _given.update(filter(None, values))
 
 
@@ -43,8 +43,8 @@ def checked_url(url: str, key: str | None) -> str:
 
     Args:
         url: the address.
-        key: the API key that goes with it. It takes the place of credentials in the address, since
-            a request can carry one of them.
+        key: the API key that goes with it. It takes precedence over credentials in the address,
+            since a request can only carry one of them.
 
     Raises:
         ConfigError: it is not an address.
@@ -90,7 +90,7 @@ def shown_url(url: str) -> str:
 
 def struck(text: str) -> str:
     """The text without the secrets that the process was given, and those that its environment holds.
-    What looks like a secret and is none that is known stays."""
+    What only looks like a secret stays."""
     held = {value for name, value in os.environ.items() if SECRET_NAME.search(name)}
     for secret in sorted(filter(_is_secret, held | _given), key=len, reverse=True):
         for form in _forms(secret):
@@ -110,14 +110,14 @@ def redact(text: str, limit: int = 400) -> str:
     """The text on one line, shortened, `without_secrets`, and `harmless` to terminals."""
     cut = len(text) > READ
     text = struck(text[:READ])
-    if cut:  # The end may be half a secret.
+    if cut:  # The end may be part of a secret.
         text = text[:-LONGEST]
     text = harmless(" ".join(without_secrets(text).split()))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def _is_secret(value: str) -> bool:
-    """Whether a value can be struck out without harm to words that only look like it."""
+    """Whether a value can be masked without damage to words that only look like it."""
     return SHORTEST <= len(value) <= LONGEST and not (value.isalpha() and len(value) < 16)
 
 

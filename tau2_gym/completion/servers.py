@@ -1,10 +1,11 @@
 """A server as all its callers know it: whether it has ever answered, and whether it is down.
 
-A server that cannot be reached, or says that it is unavailable, is waited for. All calls wait
-together: one of them at a time checks whether the server is up, and when it is they all continue. That
-time is not theirs (`tau2_gym.completion.clocks`), and it is bounded: `startup` seconds for a server
-that has never answered, `outage` seconds for one that has. After that the server is given up. Later
-calls look once and fail at once, so a run whose server never comes back soon ends.
+Calls wait for a server that cannot be reached, or says that it is unavailable. They all wait
+together: one of them at a time checks whether the server is up, and when it is they all continue.
+This does not count towards their time-outs (`tau2_gym.completion.clocks`), and it is bounded:
+`startup` seconds for a server
+that has never answered, `outage` seconds for one that has. After that, calls give up: later ones
+check once and fail immediately, so a run whose server never comes back soon ends.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from tau2_gym.completion.faults import CallFailed, Kind
 T = TypeVar("T")
 
 POLL = 0.5
-"""Seconds between two looks at a server that is down."""
+"""Seconds between two checks of a server that is down."""
 LOOK = 10.0
-"""Seconds that a look may take."""
+"""Seconds that a check may take."""
 STARTUP, OUTAGE = 60.0, 300.0
-"""How long servers are waited for by default, in seconds."""
+"""How long calls wait for servers by default, in seconds."""
 
 _waited_for: dict[Waiting, None] = {}
 _lock = threading.Lock()
 
 
 class Waiting:
-    """A wait for a server, shown as long as the `with` block lasts. Clocks stand still in it.
+    """A wait for a server, shown as long as the `with` block lasts. Clocks stop in it.
 
     Args:
         place: the server, for people.
@@ -81,9 +82,9 @@ class Server:
 
     Args:
         place: the server, for people.
-        looks_up: looks whether it is up, and raises nothing; None if that cannot be seen, so that
+        looks_up: checks whether it is up, and never raises; None if that cannot be checked, so that
             calls have to find out.
-        startup, outage: how long it is waited for, in seconds.
+        startup, outage: how long calls wait for it, in seconds.
 
     Attributes:
         answered: whether a call has ever succeeded.
@@ -116,16 +117,16 @@ class Server:
         attempts: int,
         pause: Callable[[int], float],
     ) -> T:
-        """What an attempt comes to, made again while it fails for a reason that may pass.
+        """The result of an attempt, which is repeated while it fails for a reason that may pass.
 
         Args:
-            attempt: makes the call. It is told how often the call has failed at a server that was
-                up, plus one: to be lost in an outage changes nothing for it.
-            attempts: how often the call may fail at a server that is up, or bring it down.
+            attempt: makes the call. Its argument is how often the call has failed while the server
+                was up, plus one: being lost in an outage does not count.
+            attempts: how often the call may fail while the server is up, or bring it down.
             pause: seconds before the next attempt, from the number of failures.
 
         Raises:
-            CallFailed: the last failure, or that of the server that was given up.
+            CallFailed: the last failure, or that the server did not come back.
             Exception: whatever else `attempt` raises.
         """
         if not self._calls and not self._given_up:
@@ -143,7 +144,7 @@ class Server:
                     if error.kind is Kind.REJECTED:
                         self._works()
                         raise
-                    # A server that answers others meanwhile is not down.
+                    # A server that answers other calls in the meantime is not down.
                     lone = self._worked > failed_at
                     failed_at = time.monotonic()
                     if lone or not await self._is_down(error):
@@ -166,12 +167,11 @@ class Server:
             self._calls -= 1
 
     async def _wait(self, pause: float, failed: bool = False) -> None:
-        """Wait until the server looks up, or has answered somebody, and `pause` seconds more.
+        """Wait until the server seems up, or has answered a call, and `pause` seconds more.
 
         Args:
             pause: in seconds.
-            failed: whether the caller's own attempt has just failed, whatever the server looks
-                like.
+            failed: whether the caller's own attempt has just failed, however the server seems.
 
         Raises:
             CallFailed: it is given up.

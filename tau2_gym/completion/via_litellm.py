@@ -1,4 +1,4 @@
-"""Calls of any provider through LiteLLM, which is imported at the first of them."""
+"""Calls to any provider through LiteLLM, which is imported at the first call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PREFIX = re.compile(r"\A(?:(?:litellm\.)?\w+(?:Error|Exception)(?::| -)\s*)+")
 
 @cache
 def load_litellm() -> Any:
-    """The module, told to fetch nothing and to report nothing.
+    """The module, set to fetch nothing and report nothing.
 
     Raises:
         ConfigError: it is not installed, or in a version that must not be used.
@@ -66,16 +66,15 @@ def load_litellm() -> Any:
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Strike secrets out of what LiteLLM logs, the words of servers among it."""
+    """Mask secrets in what LiteLLM logs, including what servers say."""
     record.msg, record.args = struck(record.getMessage()), None
     return True
 
 
 def _limit_bodies() -> None:
-    """Have all connections that LiteLLM makes keep to the limits (`completion.httpx_limits`).
-
-    What is replaced makes the transport of each of its httpx clients, whoever the provider is, in
-    1.80 to 1.105.
+    """Apply the limits (`completion.httpx_limits`) to all connections that LiteLLM makes. The
+    method replaced makes the transport of each of its httpx clients, for any provider, in 1.80 to
+    1.105.
     """
     import httpx
 
@@ -117,7 +116,7 @@ class LiteLLMTransport:
         self.looks_up: Callable[[], Awaitable[bool]] | None = None
         if base_url is not None:
             self.looks_up = lambda: looks_up(endpoint(base_url, "/models"), api_key)
-        load_litellm()  # Takes seconds, which are not to count towards the time-out of a call.
+        load_litellm()  # Takes seconds, which must not count towards the time-out of a call.
 
     async def send(self, request: Request) -> Completion:
         """One attempt.
@@ -163,8 +162,8 @@ class LiteLLMTransport:
             raise CallFailed(redact(reason), Kind.GARBLED) from None
 
     def _check(self, litellm: Any, model: str) -> None:
-        """See that LiteLLM knows the provider and has a key. It would report a missing key as a
-        failure of the server."""
+        """Check that LiteLLM knows the provider and has a key. It would report a missing key as a
+        server failure."""
         try:
             provider = litellm.get_llm_provider(model, api_base=self._base_url)[1]
         except litellm.BadRequestError as error:
@@ -176,7 +175,7 @@ class LiteLLMTransport:
             return
         missing = litellm.validate_environment(model)["missing_keys"]
         if self._base_url is not None:
-            # A server of one's own seldom wants a key, but the client insists on one.
+            # Your own server seldom needs a key, but the client insists on one.
             self._key = "EMPTY" if missing and provider == "openai" else None
         elif missing:
             raise ConfigError(

@@ -106,7 +106,7 @@ class Domain:
         return self.tasks[task_id]
 
     def start(self, task: Task) -> World:
-        """A fresh world in the task's initial state. Computed once a task, then forked.
+        """A fresh world in the task's initial state. Computed once per task, then forked.
 
         Raises:
             DataError: the task's initialisation does not fit the data.
@@ -119,7 +119,7 @@ class Domain:
     def expected(self, task: Task) -> Difference:
         """The end state the task expects: its initial state after the expected actions. Errors of
         these actions are ignored, and the two sides are not synchronised after them (tau2-bench
-        1.0.1, `evaluator/evaluator_env.py`). Computed once a task."""
+        1.0.1, `evaluator/evaluator_env.py`). Computed once per task."""
         difference = self._expected.get(task.id)
         if difference is None:
             world = self._initialise(task, World(self.sides, salt="expected"))
@@ -153,7 +153,7 @@ class Domain:
 
 
 def _shared(tools: Mapping[str, ToolSpec]) -> dict[str, ToolSpec]:
-    """The tools with their schemas frozen: every episode of the process shows these very ones."""
+    """The tools with frozen schemas: all episodes of the process share these objects."""
     return {name: replace(tool, schema=frozen(tool.schema)) for name, tool in tools.items()}
 
 
@@ -168,7 +168,7 @@ def _ordered(tasks: Mapping[str, Task], split: str, ids: list[str]) -> tuple[str
 def get_domain(
     name: str, source: str = "inspect-evals", data_dir: str | os.PathLike[str] | None = None
 ) -> Domain:
-    """The domain of that name. Loaded once a process; worlds share it.
+    """The domain of that name. Loaded once per process; worlds share it.
 
     Args:
         name: airline, retail, telecom or mock.
@@ -178,7 +178,7 @@ def get_domain(
 
     Raises:
         ConfigError: unknown name or source, or the source is not installed.
-        DataError: the data do not have the form they must have.
+        DataError: the data are malformed.
     """
     return load_domain(*_key(name, source, data_dir))
 
@@ -189,7 +189,7 @@ def check_split(
     source: str = "inspect-evals",
     data_dir: str | os.PathLike[str] | None = None,
 ) -> None:
-    """See that a domain has a split, without loading the domain, which takes seconds.
+    """Check that a domain has a split, without loading the domain, which takes seconds.
 
     Raises:
         ConfigError, DataError: it has none of that name; or as `get_domain`.

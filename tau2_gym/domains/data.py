@@ -97,9 +97,9 @@ class DataFolder:
 
     @property
     def revision(self) -> str:
-        """Twelve hexadecimal digits of the SHA-256 of what the files read with `revision=True` say:
-        of their contents as JSON with sorted keys. Where they come from, the order of reading them,
-        their format, white space and the order of keys in them make no difference."""
+        """Twelve hexadecimal digits of the SHA-256 of the files read with `revision=True`: of their
+        contents as JSON with sorted keys. Their source, format, white space, order of keys and the
+        order of reading them make no difference."""
         contents = json.dumps(self._counted, sort_keys=True, separators=(",", ":"), default=str)
         return hashlib.sha256(contents.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 

@@ -1,4 +1,4 @@
-"""The mock domain: a list of tasks and an inbox, small enough to hold in one's head.
+"""The mock domain: a list of tasks and an inbox, small enough to know by heart.
 
 The default source publishes its data without its tools, so they are here. Names, parameters and
 behaviour are tau2-bench's.

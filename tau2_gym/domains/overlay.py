@@ -1,7 +1,7 @@
-"""Copy-on-write databases: one read-only database a process, and a few changed rows an episode.
+"""Copy-on-write databases: one read-only database per process, and a few changed rows per episode.
 
 A `BaseDatabase` is shared and never changes. An `Overlay` holds the rows one episode has changed;
-once committed they never change either, so that a fork is a copy of a small dict. A write happens
+once committed they never change either, so a fork copies a small dict. A write happens
 inside a transaction: every row the tool touches is handed out as a fresh copy, and the commit keeps
 those that came out different. A tool that fails half-way keeps what it had changed, as it does in
 tau2-bench, whose tools have no transactions.
@@ -54,7 +54,8 @@ class Row:
 
     def copy(self) -> BaseModel:
         """A private copy. Parsing the JSON is several times faster than `deepcopy`, but it would
-        repair values a tool has stored without validation; then `deepcopy` it is."""
+        repair values that a tool has stored without validation; those are copied with
+        `deepcopy`."""
         parse = type(self.model).__pydantic_validator__.validate_json
         if self._exact is None:
             try:
@@ -76,7 +77,7 @@ class BaseDatabase:
 
     Attributes:
         home: the domain that it belongs to, and which side's it is there; None until a domain takes
-            it. By its home it is found again in another process, where it is not copied to.
+            it. Another process finds it by its home, instead of getting a copy.
     """
 
     def __init__(self, db: BaseModel, hidden: Mapping[str, BaseModel] | None = None) -> None:
@@ -92,7 +93,7 @@ class BaseDatabase:
         return (_at_home, self.home)
 
     def row(self, key: Key) -> Row | None:
-        """The row under `key`, or None. Its serialisations are computed once a process."""
+        """The row under `key`, or None. Its serialisations are computed once per process."""
         row = self._rows.get(key)
         if row is None:
             field, index = key

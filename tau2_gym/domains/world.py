@@ -48,7 +48,8 @@ class Sides:
     sync: Callable[[SimpleNamespace], None] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Classes of tools are made at run time: found again by the domain, like its databases.
+        # Classes of tools are made at run time; another process finds them through the domain, like
+        # its databases.
         if self.agent.database.home is None:
             raise TypeError("the sides of no domain cannot be pickled or copied")
         return (_sides_of, self.agent.database.home[:1])
@@ -118,8 +119,8 @@ class World:
         """Run a tool. Returns its text and whether it failed; it never raises.
 
         Whatever a tool raises becomes the text `Error: …`, as in tau2-bench: wrong arguments are an
-        agent's mistake to learn from, not a reason to stop. More than `MAX_RESULT` and `MAX_GROWTH`
-        allow is an error, too.
+        agent's mistake to learn from, not a reason to stop. Exceeding `MAX_RESULT` or `MAX_GROWTH`
+        is an error, too.
         """
         toolkit = self._agent if side == "assistant" else self._user
         spec = self.tool(name, side)
@@ -159,8 +160,8 @@ class World:
             self._commit()
 
     def holds(self, assertion: EnvFunction) -> bool:
-        """Whether an assertion holds. One that cannot be evaluated (it asserts on a bill that is
-        gone, say) does not."""
+        """Whether an assertion holds. One that cannot be evaluated (because it is about a bill that
+        no longer exists, say) does not."""
         function = self._function(assertion)
         try:
             return bool(function(**assertion.arguments) == assertion.expected)
