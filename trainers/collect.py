@@ -45,14 +45,14 @@ class Play(PlayOptions):
         option(WHAT, "train; fit: train without dev; telecom: small, too.", show_default="train"),
     ] = None
     pool: Annotated[bool, option(WHAT, "Also telecom's tasks outside base.", "--pool")] = False
-    # As the tau2 pipeline samples what it fine-tunes on.
+    # As Tau2-RL-Pipeline samples what it fine-tunes on.
     num_samples: Attempts = 8
     temperature: Temperature = 0.8
     # The user that GRPO trains with, too: one who does not say the same thing every time.
     user_temperature: UserTemperature = Environment().user_temperature
 
     def tasks(self) -> tuple[Tasks, str | None]:
-        """Which tasks are played, and what must be said of their domains.
+        """Which tasks are played, and a note about their domains.
 
         Raises:
             ConfigError: the agent or domain is unknown, or the agent does not play it.
@@ -73,7 +73,7 @@ class Plan:
     Attributes:
         setup: how.
         pairs: the tasks.
-        notes: what must be said of them.
+        notes: notes about them.
     """
 
     setup: Setup
@@ -82,7 +82,7 @@ class Plan:
 
 
 def plan(play: Play) -> Plan:
-    """See what is to be played. Names are checked before anything is loaded.
+    """Plan what to play. Names are checked before anything is loaded.
 
     Raises:
         ConfigError: the set-up is not possible, or would play test tasks.
@@ -96,7 +96,7 @@ def plan(play: Play) -> Plan:
 
 
 def collect(play: Play, planned: Plan, folder: Path, console: Console) -> list[dict[str, Any]]:
-    """Play what is not yet there, and return all attempts of this run.
+    """Play the missing attempts, and return all attempts of this run.
 
     Args:
         play: what is played.
@@ -106,7 +106,7 @@ def collect(play: Play, planned: Plan, folder: Path, console: Console) -> list[d
 
     Raises:
         ConfigError: the set-up is not possible, or is not that of the attempts already there.
-        DataError: the file holds something else than attempts, or cannot be read or written.
+        DataError: the file holds something other than attempts, or cannot be read or written.
         BrokenProcessPool: a worker process died.
     """
     setup, pairs = planned.setup, planned.pairs

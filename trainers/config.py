@@ -1,7 +1,7 @@
 """What a training run is: recipes as typed, validated settings.
 
 A recipe is a YAML file whose sections and names are those of `SFTConfig` or `GRPOConfig`. Everything
-has a default, every name and value is checked, and options of the command line go over the file's.
+has a default, every name and value is checked, and command-line options override the file.
 """
 
 from __future__ import annotations
@@ -54,14 +54,12 @@ class GRPOConfig(Section):
         episodes = self.rollout.tasks * self.rollout.samples
         if episodes % self.algorithm.updates:
             raise ValueError(
-                f"{self.algorithm.updates} updates do not divide {episodes} episodes a step"
+                f"{self.algorithm.updates} updates do not divide {episodes} episodes per step"
             )
         if self.hardware.asynchronous and self.hardware.colocate:
-            raise ValueError(
-                "asynchronous training needs engines of its own: set colocate to false"
-            )
+            raise ValueError("asynchronous training needs its own engines: set colocate to false")
         if self.hardware.partial_rollout and not self.hardware.asynchronous:
-            raise ValueError("partial_rollout takes asynchronous training")
+            raise ValueError("partial_rollout needs asynchronous training")
         return self
 
 
@@ -74,7 +72,7 @@ class SFTConfig(Section):
         eval_data: the same, to compute a loss on; None for none.
         context: the most tokens of a row; longer ones are refused beforehand.
         epochs: passes over the data.
-        batch: rows an optimiser step.
+        batch: rows per optimiser step.
         loss: average over all tokens of a batch, or over rows of the average over their tokens.
     """
 
@@ -96,7 +94,7 @@ class SFTConfig(Section):
 
 
 def _filled(run: Run, **values: int) -> Run:
-    """With values for what is None."""
+    """With defaults in place of None."""
     update = {name: value for name, value in values.items() if getattr(run, name) is None}
     return run.model_copy(update=update)
 

@@ -4,7 +4,7 @@ A group holds n episodes of one task. With r_{i,t} what turn t of episode i earn
 
 - `trajectory` (GRPO; Shao et al., DeepSeekMath, 2024, arXiv:2402.03300): every turn of episode i gets
   A_i = (R_i − mean_j R_j) / (σ + ε), with σ the standard deviation of the R_j and ε = 1e-6, as in
-  the tau2 pipeline. Without `std_norm`, A_i = R_i − mean_j R_j (Dr. GRPO, arXiv:2503.20783).
+  Tau2-RL-Pipeline. Without `std_norm`, A_i = R_i − mean_j R_j (Dr. GRPO, arXiv:2503.20783).
 
 - `turn`: turn t gets A_{i,t} = (G_{i,t} − b_t) / (σ + ε), from the rewards still to come,
   G_{i,t} = Σ_{s≥t} γ^{s−t} r_{i,s}, and the group's mean of them, b_t = (1/n) Σ_j G_{j,t}. An
@@ -51,12 +51,12 @@ from tau2_gym.errors import one_of
 EPSILON = 1e-6
 
 Rewards = Sequence[Sequence[float]]
-"""For each episode of a group what each of its turns earned."""
+"""For each episode of a group, what each of its turns earned."""
 
 
 @dataclass(frozen=True)
 class Estimator:
-    """A way to tell what the turns of a group were worth.
+    """A way to decide what the turns of a group were worth.
 
     Attributes:
         what: what it gives, in a few words for `--help`.

@@ -112,10 +112,11 @@ def main(
 
 
 def check_prompts(config: GRPOConfig) -> None:
-    """See that the first prompt of each domain, and one turn, fit into the context.
+    """Check that the first prompt of each domain, and one turn, fit into the context.
 
     Raises:
-        ConfigError: one does not, or the tokenizer cannot be loaded or has no fit chat template.
+        ConfigError: one does not, or the tokenizer cannot be loaded or has no suitable chat
+            template.
     """
     environment, rollout = config.environment, config.rollout
     tools_shown = shows_tools(environment.prompt)

@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: a line of JSON for each step, and the same for TensorBoard."""
+"""What a run logs: a line of JSON per step, and the same for TensorBoard."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class RunLog:
                 from torch.utils.tensorboard import SummaryWriter
             except ImportError as error:
                 raise ConfigError(
-                    "logs for TensorBoard take tensorboard: pip install tensorboard, or set "
+                    "logs for TensorBoard need tensorboard: pip install tensorboard, or set "
                     "run.tensorboard to false"
                 ) from error
             self._board = SummaryWriter(str(run.output / "logs"), purge_step=first)

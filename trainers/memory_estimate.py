@@ -2,7 +2,8 @@
 
 What is counted, of a model of P parameters:
 
-- its weights, gradients and optimiser: in mixed precision 2 + 2 + 12 bytes a parameter (Rajbhandari et
+- its weights, gradients and optimiser: in mixed precision 2 + 2 + 12 bytes per parameter
+  (Rajbhandari et
   al., ZeRO, 2020, arXiv:1910.02054, section 3.1), shared out over the GPUs by ZeRO's stage;
 - a reference model's weights, if there is one;
 - the logits of one pass, which with a vocabulary of 150,000 take more than all of that. OpenRLHF makes
@@ -126,7 +127,7 @@ def pass_tokens(config: GRPOConfig | SFTConfig) -> int:
 def cluster_memory(config: GRPOConfig | SFTConfig, shape: Shape) -> dict[str, float]:
     """What OpenRLHF takes on each GPU while it trains.
 
-    Engines that share the GPUs sleep meanwhile, and others have GPUs of their own.
+    Engines that share the GPUs sleep meanwhile, and others have their own GPUs.
     """
     hardware, parameters = config.hardware, shape.parameters
     gpus, stage = hardware.nodes * hardware.gpus, hardware.zero_stage
@@ -232,7 +233,7 @@ def free_memory() -> float:
 
 def checkpoint_cost(config: GRPOConfig | SFTConfig, every: int, shape: Shape) -> str:
     """What the checkpoints of a run take on disk, in a sentence: weights in 2 bytes, and the
-    optimiser's 12 bytes a parameter."""
+    optimiser's 12 bytes per parameter."""
     size = 14 * shape.parameters / 1e9
     keep = config.run.keep
     return (

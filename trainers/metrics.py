@@ -1,4 +1,5 @@
-"""What is logged of episodes, from OpenRLHF's experiences: means a step, and pass@k of evaluations."""
+"""What is logged about episodes, from OpenRLHF's experiences: means per step, and pass@k of
+evaluations."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from agents.runs.metrics import pass_at_k, pass_hat_k
 from trainers.rollout.curriculum import task_of
 
 FAULTS = ("fault_user", "fault_infrastructure", "masked")
-"""Of all episodes. What else the executor tells is averaged over those that are not masked."""
+"""Of all episodes. Everything else from the executor is averaged over those that are not masked."""
 
 BY_DOMAIN = ("official", "partial", "reward", "turns", "response_tokens")
 """Logged for each domain, too."""

@@ -138,7 +138,7 @@ def make_maker(setup: Mapping[str, Any], tokenizer: str, prompt: str, context: i
     Args:
         setup: what played, as `Setup.identity` gives it.
         tokenizer: name or folder of the model to be trained; if empty, of the one that played.
-        prompt: of the rows; that of an agent with a prompt of its own comes first.
+        prompt: of the rows; an agent's own prompt takes precedence.
         context: rows have fewer tokens than this.
 
     Raises:
@@ -193,7 +193,7 @@ def main(
 ) -> None:
     """Play training tasks several times, keep the best attempts, and make rows to train on of them.
 
-    OUTPUT gets `attempts.jsonl` (see `trainers.collect`; played on where it stopped), `data.jsonl`
+    OUTPUT gets `attempts.jsonl` (see `trainers.collect`; resumed if interrupted), `data.jsonl`
     with the rows, and `card.json`, which says what was kept and left out.
     `python -m trainers.sft --data OUTPUT` trains on it.
     """

@@ -81,8 +81,8 @@ class Rollout(Section):
     """How episodes are sampled.
 
     Attributes:
-        tasks: tasks (groups) a step.
-        samples: episodes a task, the size of a group; at least 2.
+        tasks: tasks (groups) per step.
+        samples: episodes per task, the size of a group; at least 2.
         temperature: of the policy, in sampler and trainer alike. `top_p`, `top_k` and `min_p` are
             refused: the sampler would draw from a part of the distribution, and the trainer's
             log-probabilities, and with them every probability ratio, are those of all of it.
@@ -174,7 +174,7 @@ class Curriculum(Section):
 
     Attributes:
         sampling: draw tasks with these weights.
-        advantage: multiply a group's advantages by its task's weight, as the tau2 pipeline does.
+        advantage: multiply a group's advantages by its task's weight, as Tau2-RL-Pipeline does.
         min_attempts: before that many attempts at a task its weight is 1.
         half_life: training steps after which an attempt counts half, since the model that made it
             has changed since; None counts all equally, forever. A task that was not
@@ -265,7 +265,7 @@ class Hardware(Section):
 
     @property
     def gpus_per_node(self) -> int:
-        """GPUs that a node must have; engines of their own are spread over the nodes."""
+        """GPUs that a node must have; separate engines are spread over the nodes."""
         own = 0 if self.colocate else self.engines * self.tensor_parallel
         return self.gpus + -(-own // self.nodes)
 

@@ -102,10 +102,12 @@ def main(
 
 
 def check_rows(config: SFTConfig, rows: Rows) -> None:
-    """See that every row fits into the context, and that exactly what the assistant says is trained.
+    """Check that every row fits into the context, and that exactly what the assistant says is
+    trained.
 
     Raises:
-        ConfigError: one does not fit, the model's chat template does not do, or its tokenizer cannot
+        ConfigError: one does not fit, the model's chat template is unsuitable, or its tokenizer
+            cannot
             be loaded.
     """
     template = FlatTemplate(ChatCodec.load(config.model, tools=False).tokenizer)
@@ -122,7 +124,7 @@ def check_rows(config: SFTConfig, rows: Rows) -> None:
 
 
 def launch(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Launch:
-    """How OpenRLHF is started. Rows of other makers are written out in the form it takes.
+    """How OpenRLHF is started. Rows from elsewhere are written out in the format it takes.
 
     Raises:
         ConfigError: OpenRLHF cannot do what the recipe says.

@@ -1,8 +1,9 @@
 """Which tasks may be trained on, and which are kept for evaluation.
 
 Test tasks are never trained on: every way to name tasks for training goes through this module, and
-so do data files that say which tasks they come from. Nor are they watched while training: whoever
-stops a run, or chooses between two, by what its curve says has chosen by those tasks. So the curve is
+so do data files that say which tasks they come from. Nor are they watched while training: stopping
+a run, or choosing between two, by a curve on test tasks is selecting on those tasks. So the curve
+is
 drawn on development tasks (`dev_tasks`), a part of the split `train`.
 """
 
@@ -39,8 +40,8 @@ DEV_SHARE = 1 / 5
 def training_tasks(
     tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
 ) -> list[Pair]:
-    """The tasks that a recipe names, in the order of the task files, those of the pool last. Those of a
-    split or pool whose reward takes a judge are left out (see `judge_note`).
+    """The tasks that a recipe names, in the order of the task files, those of the pool last. Those
+    of a split or pool that need a judge are left out (see `judge_note`).
 
     Args:
         tasks: the recipe's section.
@@ -59,7 +60,9 @@ def training_tasks(
             pool = [(domain.name, task) for domain in domains for task in outside_base(domain)]
             if not pool:
                 names = ", ".join(tasks.domains)
-                raise ConfigError(f"pool: no task of {names} lies outside base; telecom has such")
+                raise ConfigError(
+                    f"pool: no task of {names} lies outside base; only telecom has such tasks"
+                )
             pairs = list(dict.fromkeys(pairs + pool))
         pairs = _gradable(domains, pairs)
     kept = _held_out(pairs, source, data_dir)
@@ -165,10 +168,8 @@ def evaluation_tasks(
 
 
 def takes_judge(domain: Domain, task_id: str) -> bool:
-    """Whether a success at a task is one only when a judge has read it.
-
-    Training has no judge. Failures at such a task would be graded and successes not, so that whatever
-    is learned from the graded ones is learned from failures alone.
+    """Whether only a judge can decide that a task was solved. Training has no judge. Failures at
+    such a task would be graded and successes would not, so the model would learn from failures only.
     """
     criteria = domain.task(task_id).criteria
     if criteria is None:
@@ -192,7 +193,7 @@ def judge_note(
 
 
 def _gradable(domains: Sequence[Domain], pairs: Iterable[Pair]) -> list[Pair]:
-    """Those that take no judge."""
+    """Those that need no judge."""
     known = {domain.name: domain for domain in domains}
     return [(name, task) for name, task in pairs if not takes_judge(known[name], task)]
 
@@ -200,7 +201,8 @@ def _gradable(domains: Sequence[Domain], pairs: Iterable[Pair]) -> list[Pair]:
 def refuse_test_tasks(
     pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
 ) -> None:
-    """See that none of the tasks that data come from is a test task. Domains that are not ours have
+    """Check that none of the tasks that data come from is a test task. Domains that are not ours
+    have
     none.
 
     Raises:
@@ -220,7 +222,7 @@ def outside_base(domain: Domain) -> list[str]:
 def pool_note(
     pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
 ) -> str | None:
-    """What must be said with results of a model trained on these tasks; None if nothing."""
+    """What to say with results of a model trained on these tasks; None if nothing."""
     used: Counter[str] = Counter()
     named = list(pairs)
     for name in dict.fromkeys(domain for domain, _ in named):

@@ -153,8 +153,8 @@ async def _next(records: AsyncIterator[Record]) -> Record | None:
 
 
 def _tied_to_parent() -> None:
-    """Let a worker end when the process that started it ends, however that came: a killed one takes
-    no leave. An interrupt is for the parent alone, who tells the workers."""
+    """Have a worker end when the process that started it ends, even if that was killed. Only the
+    parent handles an interrupt, and tells the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None

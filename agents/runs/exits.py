@@ -1,10 +1,10 @@
-"""How a command line ends: in one sentence, with a code of its own, and the command that continues it.
+"""How a command line ends: with one sentence, an exit code, and the command that resumes the run.
 
 | code | the run |
 |---|---|
-| 0 | was played to its end, and every attempt has a result |
+| 0 | finished, and every attempt has a result |
 | 1 | lost a worker process (`conformance`: found differences) |
-| 2 | was refused or stopped by wrong input, or by a file that cannot be read or written |
+| 2 | was refused or stopped because of wrong input, or a file that cannot be read or written |
 | 3 | left attempts without a result because of faults |
 | 130 | was interrupted |
 """
@@ -37,8 +37,8 @@ _CALLED: ContextVar[tuple[str, ...]] = ContextVar("called")
 
 
 class Command(TyperCommand):
-    """A command that remembers how it was called, and whose help is broken into lines by the terminal
-    alone."""
+    """A command that remembers how it was called, and whose help wraps to the width of the
+    terminal."""
 
     def __init__(self, *arguments: Any, help: str | None = None, **options: Any) -> None:
         # Typer keeps the line breaks of a docstring, whatever the width, where it has paragraphs.
@@ -46,7 +46,7 @@ class Command(TyperCommand):
         super().__init__(*arguments, help="\n\n".join(paragraphs), **options)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """As its base, with the call noted down."""
+        """As in the base class, but recording the call."""
         module = getattr(self.callback, "__module__", "")
         if module == "__main__":
             module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
@@ -70,8 +70,7 @@ def complain(console: Console, sentence: str) -> None:
 
 @contextmanager
 def ending(console: Console) -> Iterator[None]:
-    """End a command that plays episodes in one sentence and with a code of its own, whatever stops
-    it."""
+    """End a command that plays episodes with one sentence and an exit code, whatever stops it."""
     try:
         yield
     except Tau2GymError as error:

@@ -48,7 +48,7 @@ class PlayOptions:
     """Which episodes are played, and by whom."""
 
     DEFAULT_SPLIT: ClassVar[str] = "test"
-    """What is played where neither a split nor tasks are named."""
+    """What is played if neither a split nor tasks are named."""
 
     agent: AgentName = "oracle"
     user: Annotated[str, option(WHAT, f"{', '.join(USERS)}, or MODULE:CLASS.")] = "scripted"
@@ -70,10 +70,10 @@ class PlayOptions:
     num_samples: Attempts = 4
     seed: Annotated[int, option(WHAT, "Decides everything random.")] = 0
     workers: Annotated[
-        int, option(WHAT, "Processes to play in, where no model is waited for.", min=1, max=1024)
+        int, option(WHAT, "Processes to play in, if no model is involved.", min=1, max=1024)
     ] = os.cpu_count() or 1
-    max_steps: Annotated[int, option(WHAT, "Limit of deliveries of messages.", min=1)] = 100
-    max_errors: Annotated[int, option(WHAT, "Limit of failed tool calls.", min=1)] = 10
+    max_steps: Annotated[int, option(WHAT, "Most messages delivered in an episode.", min=1)] = 100
+    max_errors: Annotated[int, option(WHAT, "Most failed tool calls in an episode.", min=1)] = 10
     source: Annotated[str, option(WHAT, "inspect-evals, or tau2 if installed.")] = "inspect-evals"
     data_dir: Annotated[Path | None, option(WHAT, "Another revision of tasks and databases.")] = (
         None
@@ -89,31 +89,33 @@ class PlayOptions:
         str | None,
         option(
             AGENT_MODEL,
-            "An OpenAI-compatible server that litellm is to ask, straight, without LiteLLM.",
+            "An OpenAI-compatible server, which agent litellm calls directly, without LiteLLM.",
         ),
     ] = None
     prompt: Annotated[str, option(AGENT_MODEL, "official, compact or bare.")] = "official"
-    thinking: Annotated[bool | None, option(AGENT_MODEL, "For models that can think.")] = None
+    thinking: Annotated[
+        bool | None, option(AGENT_MODEL, "Whether a model that can reason does so.")
+    ] = None
     temperature: Temperature = 1.0
     top_p: Annotated[float, option(AGENT_MODEL, "1 is off.")] = 1.0
     top_k: Annotated[int, option(AGENT_MODEL, "-1 is off.")] = -1
     max_new_tokens: Annotated[int, option(AGENT_MODEL, "The most tokens in a turn.")] = 1024
     concurrency: Annotated[
-        int, option(AGENT_MODEL, "Episodes under way at a time.", min=1, max=65536)
+        int, option(AGENT_MODEL, "Episodes in progress at a time.", min=1, max=65536)
     ] = 128
     user_temperature: UserTemperature = 0.0  # as in tau2-bench
     startup: Annotated[
         float,
-        option(SERVERS, "Seconds to wait for servers that are starting.", callback=finite(0.0)),
+        option(SERVERS, "Seconds to wait for a server that is starting.", callback=finite(0.0)),
     ] = STARTUP
     outage: Annotated[
         float,
         option(
-            SERVERS, "Seconds to wait, later on, for a server that is down.", callback=finite(0.0)
+            SERVERS, "Seconds to wait for a server that has answered before.", callback=finite(0.0)
         ),
     ] = OUTAGE
     send_seed: Annotated[
-        bool, option(SERVERS, "Whether requests hold seeds, which some servers cannot take.")
+        bool, option(SERVERS, "Whether to send seeds, which some servers do not accept.")
     ] = True
 
     def named_tasks(self) -> tuple[str, ...]:
@@ -125,13 +127,13 @@ class PlayOptions:
         return () if self.task_ids is None else listed(self.task_ids, "--task-ids")
 
     def named_split(self) -> str | None:
-        """The split that was asked for, by default too; None where tasks are named instead."""
+        """The split to play, or the default; None if tasks are named instead."""
         if self.split is not None or self.task_ids is not None:
             return self.split
         return self.DEFAULT_SPLIT
 
     def domains_played(self) -> tuple[tuple[str, ...], str | None]:
-        """The domains that are played in, and what must be said of them.
+        """The domains to play, and a note about them.
 
         Raises:
             ConfigError: the agent or domain is unknown, or the agent does not play it.
@@ -140,7 +142,8 @@ class PlayOptions:
         return domains_to_play(self.agent, asked)
 
     def reached(self) -> dict[str, Any]:
-        """How servers are waited for and asked, as keywords of `AgentModel`, `UserModel` and `ChatOptions`."""
+        """How to wait for servers and ask them, as keywords of `AgentModel`, `UserModel` and
+        `ChatOptions`."""
         return {"startup": self.startup, "outage": self.outage, "send_seed": self.send_seed}
 
     def setup(self) -> Setup:

@@ -72,7 +72,7 @@ class Setup:
     keep_tokens: bool = False
 
     def check(self, domains: Sequence[str], split: str | None, num_samples: int) -> None:
-        """See that all names are known and all numbers possible, before anything is loaded.
+        """Check that all names are known and all numbers possible, before anything is loaded.
 
         Args:
             domains: what is played in.
@@ -171,7 +171,7 @@ def agent_model(
 
 
 def bypass(setup: Setup) -> str | None:
-    """What must be said of an agent that is called `litellm` and does not go through LiteLLM."""
+    """What to say about an agent that is called `litellm` but does not go through LiteLLM."""
     if setup.agent != "litellm" or setup.model is None or not setup.model.urls:
         return None
     place = shown_url(setup.model.urls[0])
@@ -184,7 +184,7 @@ def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = Fal
     Args:
         setup: the run.
         verdicts: a file that keeps what the judge says from run to run.
-        fresh: throw away what that file holds, once all else is well.
+        fresh: discard what that file holds, once everything else is valid.
 
     Raises:
         ConfigError: an agent, user, reward or source of an unknown name, or options of a model
@@ -216,7 +216,7 @@ def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = Fal
 
 
 def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str, ...], str | None]:
-    """The domains that an agent plays, and what must be said of them.
+    """The domains that an agent plays, and a note about them.
 
     Args:
         agent: its name.

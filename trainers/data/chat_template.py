@@ -25,7 +25,7 @@ REPLY = {"role": "assistant", "content": "⟦reply⟧"}
 
 
 class UnfitError(DataError):
-    """A conversation that cannot be trained on as it is. The text says why."""
+    """A conversation that cannot be trained on. The text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,8 @@ class FlatTemplate:
         tokenizer: a Hugging Face tokenizer with a chat template.
 
     Attributes:
-        digest: 12 hexadecimal digits of the template's SHA-256; rows for another template are other
-            rows.
+        digest: 12 hexadecimal digits of the template's SHA-256; rows made for different templates
+            differ.
 
     Raises:
         ConfigError: there is no chat template, or one whose turns cannot be told apart or do not end
@@ -105,7 +105,7 @@ class FlatTemplate:
             tools: what the system message is to show.
 
         Returns:
-            A conversation that the template, told of no tools, renders to the same text.
+            A conversation that the template renders to the same text without tools.
 
         Raises:
             ConfigError: the template shows tools elsewhere than in the system message.
@@ -211,7 +211,7 @@ class FlatTemplate:
 
 
 def _inside(text: str, frame: str) -> str | None:
-    """What stands where the frame has its mark; None if the text has another frame."""
+    """What is in place of the frame's mark; None if the text has another frame."""
     before, _, after = frame.partition(MARK)
     fits = text.startswith(before) and text.endswith(after)
     if not fits or len(text) < len(before) + len(after):

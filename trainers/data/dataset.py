@@ -1,4 +1,4 @@
-"""Files of rows: written whole or not at all, and read with a close look."""
+"""Files of rows: written completely or not at all, and validated when read."""
 
 from __future__ import annotations
 
@@ -36,24 +36,23 @@ def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], card: Mapping[st
 def read_rows(
     path: str | Path, source: str = "inspect-evals", data_dir: str | None = None
 ) -> list[dict[str, Any]]:
-    """Rows to train on.
+    """Rows to train on, including rows from elsewhere. A conversation is in `messages`, or in
+    `prompt` as in the data
+        of Tau2-RL-Pipeline, which a text in `response` ends. Messages after the assistant's last
+        one, from which nothing is learned, are left out. Where a row comes from is looked for in it and in
+        its `metadata`, as `domain`, `task_id` or `tau2_task_id`, and `split` or `task_split`; a row that
+        does not say cannot be told to come from a test task.
 
-    Rows of other makers are read, too. A conversation is in `messages`, or in `prompt` as in the data
-    of Tau2-RL-Pipeline, which a text in `response` ends. Messages after the assistant's last
-    one, from which nothing is learned, are left out. Where a row comes from is looked for in it and in
-    its `metadata`, as `domain`, `task_id` or `tau2_task_id`, and `split` or `task_split`; a row that
-    does not say cannot be told to come from a test task.
+        Args:
+            path: a file of JSON lines, or a folder with `data.jsonl` or one such file.
+            source, data_dir: where the domains come from, to know test tasks by.
 
-    Args:
-        path: a file of JSON lines, or a folder with `data.jsonl` or one such file.
-        source, data_dir: where the domains come from, to know test tasks by.
+        Returns:
+            The rows with all their columns, and `messages` of role and content.
 
-    Returns:
-        The rows with all their columns, and `messages` of role and content.
-
-    Raises:
-        DataError: there are no rows, one of them is not a conversation by role and content, or one comes
-            from a test task; names file and line.
+        Raises:
+            DataError: there are no rows, one of them is not a conversation by role and content, or one comes
+                from a test task; names file and line.
     """
     file = _file(Path(path))
     rows, pairs = list[dict[str, Any]](), list[Pair]()

@@ -1,4 +1,4 @@
-"""Which attempts become rows: rejection fine-tuning's rules, each a function of its own.
+"""Which attempts become rows: rejection fine-tuning's rules, one function each.
 
 The rules are those of Tau2-RL-Pipeline: an attempt whose official reward reaches `min_reward` is
 kept, and of a task without any the one with the best partial score, if that reaches `best_partial`.
@@ -29,8 +29,8 @@ class Rules:
 
     Attributes:
         min_reward: official reward of attempts that are kept.
-        best_partial: partial score of the one attempt that is kept of a task without such; None
-            keeps none.
+        best_partial: the least partial score of the one attempt kept if a task has no such attempt;
+            None keeps none.
         balance: no domain keeps more rows than this many times those of the domain with the fewest;
             None keeps all.
         seed: decides which rows of a domain are left out.
@@ -54,8 +54,8 @@ class Rules:
 
 
 def usable(attempt: Attempt) -> bool:
-    """Whether an attempt was played to an end, graded, and all its actions could be read: nobody is to
-    learn how to write an unreadable one."""
+    """Whether an attempt was played to an end, graded, and all its actions could be read: a model
+    must not learn to write unreadable ones."""
     return (
         attempt["fault"] is None
         and attempt["official_reward"] is not None

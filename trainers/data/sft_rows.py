@@ -1,8 +1,9 @@
-"""From attempts to rows that a model is fine-tuned on.
+"""From attempts to rows to fine-tune a model on.
 
 A row holds `messages`, a conversation by role and content, and where it comes from. Whatever could
 make training differ from playing is checked when a row is made, against the tokenizer of the model to
-be trained (see `trainers.data.chat_template`); a conversation that does not pass is refused, never cut.
+be trained (see `trainers.data.chat_template`); a conversation that fails a check is refused, never
+truncated.
 """
 
 from __future__ import annotations
@@ -137,10 +138,10 @@ class RowMaker:
         return [tool.schema for tool in self._domain(name).agent_tools.values()]
 
     def _write_verbatim(self, chat: Chat, segment: Segment) -> None:
-        """Put what the model wrote in place of how it was read."""
+        """Replace the calls as read by what the model wrote."""
         said = [number for number, message in enumerate(chat) if message["role"] == "assistant"]
         turns = segment.spans
-        # What comes before the agent's turns, the greeting say, nobody has sampled.
+        # What comes before the agent's turns, such as the greeting, was not sampled.
         for number, turn in zip(said[len(said) - len(turns) :], turns, strict=True):
             text = self._codec.parse(segment.ids[turn.start : turn.end])
             chat[number] = {"role": "assistant", "content": text}

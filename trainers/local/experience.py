@@ -20,7 +20,7 @@ with gpu_packages_optional():
 class LocalMaker(ExperienceMaker):
     """Asks the models in this process, not Ray's.
 
-    `info["entropy"]` is an estimate in nats a token: minus the mean log-probability of what was
+    `info["entropy"]` is an estimate in nats per token: minus the mean log-probability of what was
     sampled.
 
     Args:

@@ -55,7 +55,7 @@ def train(config: GRPOConfig, console: Console | None = None) -> Path:
 
 
 class LocalTrainer:
-    """Everything that a run holds.
+    """The state of a run.
 
     Args:
         config: its settings.
@@ -121,7 +121,7 @@ class LocalTrainer:
         return folder
 
     def train_step(self) -> dict[str, float]:
-        """Sample a step's episodes, learn from them, and return what is to be logged."""
+        """Sample a step's episodes, learn from them, and return what to log."""
         begun = time.perf_counter()
         groups, others = self._sample()
         sampled = time.perf_counter()
@@ -143,7 +143,7 @@ class LocalTrainer:
         return {f"train/{name}": value for name, value in values.items()}
 
     def evaluate(self) -> dict[str, float]:
-        """Pass@1 and Pass@k on the tasks held out."""
+        """Pass@1 and pass@k on the held-out tasks."""
         settings = self.config.evaluation
         episodes = asyncio.run(
             self._play(
@@ -191,7 +191,7 @@ class LocalTrainer:
             refuse_all_faulted([response for group in [*useful, *spare] for response in group])
             if len(useful) == wanted:
                 break
-        # Groups without a difference teach nothing, but keep the number of episodes a step.
+        # Groups without a difference teach nothing, but keep the number of episodes per step.
         missing = wanted - len(useful)
         return [*useful, *spare[:missing]], spare[missing:]
 

@@ -216,7 +216,7 @@ def save_checkpoint(run: Run, step: int, actor: Any, tokenizer: Any, state: dict
 def latest_checkpoint(run: Run) -> tuple[Path, dict[str, Any]] | None:
     """The newest checkpoint of a run, and its state; None if there is none.
 
-    Reading it runs no code of its own: whoever can write into a folder of results is not to run
+    Reading it cannot run code: write access to a folder of results must not let someone run
     programs on the machine that resumes.
 
     Raises:

@@ -98,8 +98,8 @@ def _items(config: SFTConfig, tokenizer: Any, path: Path | None = None) -> list[
 
 
 class _Batches:
-    """Which rows each step trains on: every epoch in an order of its own, the last batch of an
-    epoch filled up from the next one."""
+    """Which rows each step trains on: every epoch in a different order, the last batch of an epoch
+    filled from the next one."""
 
     def __init__(self, items: list[Item], size: int, seed: int) -> None:
         self.items = items

@@ -114,8 +114,9 @@ class ExperienceMaker(RemoteExperienceMaker):  # type: ignore[misc]
 def score_masked(group: Sequence[Any]) -> None:
     """Give the masked episodes of a group the mean score of the others.
 
-    OpenRLHF's dynamic filtering refuses groups whose mean score is 0 or 1. An episode that nobody could
-    finish or grade says nothing of either, and with a score of 0 would make a group that was solved
+    OpenRLHF's dynamic filtering refuses groups whose mean score is 0 or 1. An episode that was not
+    finished or graded says nothing about either, and with a score of 0 would make a group that was
+    solved
     each time look like one that was not. A group of masked episodes alone keeps its zeros and is
     refused.
 

@@ -23,7 +23,7 @@ ROOT = Path(trainers.__file__).resolve().parents[1]
 AGENT = Path("trainers") / "openrlhf" / "agent_func.py"
 
 FILE = "config.json"
-"""In a run's folder: what the run was started with. Every node must be able to read it."""
+"""In a run's folder: the settings it was started with. Every node must be able to read it."""
 
 MAY_CHANGE = ("run", "hardware", "evaluation")
 """Sections that may differ from those of the run that is resumed."""
@@ -116,7 +116,7 @@ def sft_launch(config: SFTConfig, rows: Path, eval_rows: Path | None, count: int
 
 
 def check_same(output: Path, settings: Mapping[str, Any], backend: str = "openrlhf") -> None:
-    """See that a run that has checkpoints goes on with the backend and the settings it was started
+    """Check that a run with checkpoints resumes with the backend and the settings it was started
     with, and with OpenRLHF on as many GPUs, over which its checkpoints are spread.
 
     Raises:

@@ -63,6 +63,6 @@ class TaskStream(TaskSampler):
         self.restore(state)
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """As its base; what was drawn in a step that did not end counts no more."""
+        """As in the base class; what was drawn in an unfinished step no longer counts."""
         super().restore(state)
         self._drawn_before = self.drawn

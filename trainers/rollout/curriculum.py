@@ -1,6 +1,7 @@
 """How often each task was solved, and what that makes it worth.
 
-The idea is the tau2 pipeline's: a task that is nearly always solved, or hardly ever, teaches little.
+The idea is that of Tau2-RL-Pipeline: a task that is nearly always solved, or hardly ever, teaches
+little.
 Its statistics mix up tasks of different domains that share an id, change weights while a group is
 under way, count faulted attempts, never forget what a model of long ago could not do, and are lost at
 the end of the process. These do none of that.

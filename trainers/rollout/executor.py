@@ -86,8 +86,8 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
 
     Args:
         config: settings; by default those of the environment variable.
-        threaded: play on an event loop and thread of its own, so that what environments do never
-            keeps the engine waiting.
+        threaded: play on a separate event loop and thread, so that environments never keep the
+            engine waiting.
     """
 
     def __init__(self, config: GRPOConfig | None = None, *, threaded: bool = True) -> None:
@@ -243,7 +243,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
 
 
 def refuse_all_faulted(responses: Sequence[Mapping[str, Any]]) -> None:
-    """See that not all episodes of a step faulted: the run would go on forever and do nothing.
+    """Check that not all episodes of a step faulted: the run would go on forever and do nothing.
 
     Args:
         responses: what `EpisodeExecutor.execute` has returned.

@@ -22,13 +22,14 @@ from trainers.rollout.curriculum import SuccessRates
 
 
 class TaskSampler:
-    """Tasks without end, in steps. The same task comes twice in a step only when all others have come in
+    """Endless tasks, in steps. The same task comes twice in a step only when all others have come
+    in
     it. What comes next depends on the seed, on how many tasks were drawn, and on the curriculum.
 
     Args:
         tasks: to draw from.
         config: the recipe.
-        state: what an earlier `state` returned, to go on from there.
+        state: what an earlier `state` returned, to resume from there.
 
     Attributes:
         curriculum: how often each task was solved.
@@ -52,7 +53,7 @@ class TaskSampler:
         self._in_step: Counter[TaskKey] = Counter()
 
     def state(self) -> dict[str, Any]:
-        """All that decides what comes next, as plain data."""
+        """Everything that decides what comes next, as plain data."""
         return {
             "step": self.step,
             "drawn": self.drawn,
@@ -74,7 +75,7 @@ class TaskSampler:
         return task
 
     def finish_step(self, episodes: Sequence[tuple[TaskKey, bool]]) -> None:
-        """Take note of a step's episodes, which ends the step.
+        """Record a step's episodes, which ends the step.
 
         Args:
             episodes: the task of each, and whether it was solved; without those that were masked.

@@ -36,8 +36,8 @@ def make_training_user(config: GRPOConfig) -> User | AsyncUser:
 
 
 def check_user(config: GRPOConfig) -> None:
-    """See that a user that is a model answers, and that its server reads tool calls, which telecom's
-    users make: one that hands them out as text would make every episode fault.
+    """Check that a user that is a model answers, and that its server parses tool calls, which
+    telecom's users make: one that returns them as text would make every episode fault.
 
     Raises:
         ConfigError: it does not.
