@@ -33,8 +33,7 @@ class AgentModel:
         prompt: `official`, `compact` or `bare`.
         thinking: whether a model that can think does so; None leaves it to its template.
         sampling: how turns are sampled.
-        startup, outage: seconds that servers are waited for while they start, and while they are down
-            later on.
+        startup, outage: seconds to wait for a server that is starting, and for one that is down.
         send_seed: whether requests hold the seed of their turn.
     """
 
@@ -48,7 +47,7 @@ class AgentModel:
     send_seed: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on: all but where the servers are and how long they are waited for."""
+        """What results depend on: all but where the servers are and how long to wait for them."""
         how = ("urls", "startup", "outage")
         return {name: value for name, value in asdict(self).items() if name not in how}
 
@@ -59,8 +58,7 @@ class UserModel:
 
     Attributes:
         temperature: of its answers.
-        startup, outage: seconds that the server is waited for while it starts, and while it is down
-            later on.
+        startup, outage: seconds to wait for the server while it starts, and while it is down.
         send_seed: whether requests hold a seed.
     """
 
@@ -70,7 +68,7 @@ class UserModel:
     send_seed: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on: all but how long the server is waited for."""
+        """What results depend on: all but how long to wait for the server."""
         return {"temperature": self.temperature, "send_seed": self.send_seed}
 
 
@@ -83,8 +81,7 @@ class ChatOptions:
         url: an OpenAI-compatible server; without it LiteLLM knows the address.
         temperature: of its answers.
         extra_body: what else each request holds.
-        startup, outage: seconds that the server is waited for while it starts, and while it is down
-            later on.
+        startup, outage: seconds to wait for the server while it starts, and while it is down.
         send_seed: whether requests hold a seed.
     """
 
@@ -97,7 +94,7 @@ class ChatOptions:
     send_seed: bool = True
 
     def identity(self) -> dict[str, Any]:
-        """What results depend on: all but where the server is and how long it is waited for."""
+        """What results depend on: all but where the server is and how long to wait for it."""
         how = ("url", "startup", "outage")
         return {name: value for name, value in asdict(self).items() if name not in how}
 

@@ -111,7 +111,7 @@ class Player:
 
     @property
     def waits(self) -> bool:
-        """Whether a model is waited for. If so, many episodes are played side by side in one process."""
+        """Whether a model is involved. If so, many episodes are played side by side in one process."""
         waiting = isinstance(self.agent, AsyncAgent) or isinstance(self.user, AsyncUser)
         return waiting or self.judge is not None
 

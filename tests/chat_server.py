@@ -2,7 +2,7 @@
 
 What it answers is decided by a brain, a function of the request's body: a script, or a model
 (`ModelBrain`). A brain can also misbehave: answer with an error, hang, drop the connection, or say
-something that is no completion.
+something that is not a completion.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Where tau2-bench itself is installed (see `tau2_gym.domains.tau2_bench`), this plays what scripts say on
 both sides, once in its orchestrator and evaluator and once in our episode and grader, and compares
 every message, count and grade. Scripts are what a task expects, disturbed: shuffled, dropped,
-repeated and broken calls, calls of the other side's tools and of none, odd arguments, several calls a
+repeated and broken calls, calls of the other side's tools and of none, odd arguments, several calls in a
 message, stops, small limits. What differs on purpose (`docs/architecture.md`) is not played.
 """
 

@@ -80,7 +80,7 @@ def test_limits_end_with_their_block() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"null", b"{}", b'{"choices": []}', GOOD[:-5]])
 def test_what_only_looks_like_an_answer_is_refused(body: bytes) -> None:
-    with pytest.raises(Unreadable, match="something that is no chat completion: "):
+    with pytest.raises(Unreadable, match="something that is not a chat completion: "):
         post(body)
 
 

@@ -292,7 +292,7 @@ def test_a_clock_of_another_loop_is_left_alone() -> None:
 
 
 def test_what_is_left_of_a_time_out_is_what_was_left() -> None:
-    """Stopped twice over, a clock goes on where it stopped, and not before both have let it."""
+    """Stopped twice over, a clock continues where it stopped, and not before both have let it."""
 
     async def scenario() -> float:
         begun = time.monotonic()

@@ -18,7 +18,7 @@ A group holds n episodes of one task. With r_{i,t} what turn t of episode i earn
   every episode and every action at turn t, apart from an episode's own 1/n of it, which only scales
   the gradient by (n − 1)/n.
 
-  σ = max_t σ_t is one number a group, with σ_t the standard deviation of the G_{j,t} over all n
+  σ = max_t σ_t is one number per group, with σ_t the standard deviation of the G_{j,t} over all n
   episodes: the dispersion of what is normalised, at the turn where it is largest. The deviation of
   the R_j will not do, because episodes of nearly equal totals can differ a lot at later turns, and
   one of the G at each turn would weigh the turns of an episode differently, which changes what is

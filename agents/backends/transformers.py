@@ -40,7 +40,7 @@ class _Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nobody waits for another token."""
+        """Whether no request waits for another token."""
         return self.reason is not None or self.answer.cancelled()
 
 
@@ -53,7 +53,7 @@ class TransformersBackend:
         batch_size: the most requests generated together.
         batch_tokens: the most tokens, padding and new ones included, that they may take together.
         window: seconds to wait for more requests before a batch begins.
-        version: name of the weights, recorded with what they sample. May be set anew.
+        version: name of the weights, recorded with what they sample. May be changed.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class TransformersBackend:
         self._worker = self._thread = None
 
     async def _work(self) -> None:
-        """Generate batches until nobody waits."""
+        """Generate batches until no request is waiting."""
         await asyncio.sleep(self.window)
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")

@@ -38,7 +38,7 @@ class WaitingColumn(ProgressColumn):
     """The servers that a run waits for, and how long it has: nothing most of the time."""
 
     def render(self, task: Any) -> Text:
-        """What is being waited for now."""
+        """What the run is waiting for now."""
         return Text("; ".join(waiting()), style="yellow")
 
 
@@ -129,7 +129,7 @@ def results(
     setup: Setup, player: Player, attempts: Sequence[Attempt], workers: int
 ) -> Iterator[Record]:
     """Play attempts and give the records as they finish: side by side in this process, by `player`,
-    if a model is waited for; else in several processes."""
+    if a model is involved; otherwise in several processes."""
     if player.waits:
         return _side_by_side(player, attempts)
     if workers <= 1 or len(attempts) <= 1:

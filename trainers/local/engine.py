@@ -110,7 +110,7 @@ class LocalEngine:
         return SimpleNamespace(outputs=[output])
 
     async def _work(self) -> None:
-        """Generate until nobody waits."""
+        """Generate until no request is waiting."""
         running: list[_Job] = []
         try:
             await self._generate(running)

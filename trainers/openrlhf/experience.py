@@ -1,7 +1,7 @@
 """OpenRLHF's samples and experience maker, with rewards for turns and advantages of `trainers.credit`.
 
-An `Experience` has one number an episode for what it earned. What each turn earned travels in the
-field `returns`, which OpenRLHF fills only together with the advantages: the amount of a turn stands
+An `Experience` has one number per episode, what it earned. What each turn earned travels in the
+field `returns`, which OpenRLHF fills only together with the advantages: the amount of a turn is
 at its last token, until `compute_advantages_and_returns` puts what was still to come there.
 """
 

@@ -98,7 +98,7 @@ def test_fresh_starts_over(path: Path) -> None:
 def test_a_file_of_something_else_is_refused(path: Path) -> None:
     Store(path, SETUP, REVISIONS)
     path.write_text('{"hello": 1}\n')
-    with pytest.raises(DataError, match="line 1 is no result"):
+    with pytest.raises(DataError, match="line 1 is not a result"):
         Store(path, SETUP, REVISIONS)
     path.with_suffix(".config.json").unlink()
     with pytest.raises(ConfigError, match="exists without"):

@@ -80,8 +80,8 @@ def test_rows_of_test_tasks_are_refused(tmp_path: Path, origin: dict[str, Any]) 
     [
         ({"text": "Hello."}, "line 2, holds no 'messages'"),
         ({"messages": []}, "line 2, holds no 'messages'"),
-        ([1], "line 2, is no row"),
-        ("cut off", "line 2, is no row"),
+        ([1], "line 2, is not a row"),
+        ("cut off", "line 2, is not a row"),
         (
             {"messages": [{"role": "tool", "content": "1"}]},
             "line 2, holds a message of role 'tool'",
