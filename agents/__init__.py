@@ -12,7 +12,7 @@ from typing import Any
 
 from agents.base import Action, Agent, AgentView, AsyncAgent
 from agents.models import MODEL_AGENTS
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import known_domains
 from tau2_gym.errors import ConfigError
 from tau2_gym.plugins import find, make
 
@@ -50,9 +50,11 @@ def agent_domains(name: str) -> tuple[str, ...]:
         ConfigError: the agent is unknown, or its `domains` are not names.
     """
     if name in MODEL_AGENTS:
-        return DOMAINS
+        return known_domains()
     known = [*AGENTS, *MODEL_AGENTS]
-    domains: Any = getattr(find("agent", AGENTS.get(name, name), GROUP, known), "domains", DOMAINS)
+    domains: Any = getattr(find("agent", AGENTS.get(name, name), GROUP, known), "domains", None)
+    if domains is None:
+        return known_domains()
     if isinstance(domains, str) or not all(isinstance(domain, str) for domain in domains):
         raise ConfigError(f"agent {name!r}: domains must be a tuple of names, not {domains!r}")
     return tuple(domains)

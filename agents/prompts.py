@@ -69,7 +69,7 @@ def official(view: AgentView, source: str = "inspect-evals") -> str:
 
 def compact(view: AgentView, source: str = "inspect-evals") -> str:
     """The short prompt of the view's domain."""
-    policy = _policy(view.domain)
+    policy = _policy(view.domain) or view.policy
     domain = get_domain(view.domain, source)
     if domain.user_tools:
         owners = _solo_owners if view.ticket is not None else _owners
@@ -78,8 +78,10 @@ def compact(view: AgentView, source: str = "inspect-evals") -> str:
 
 
 @cache
-def _policy(domain: str) -> str:
-    return (POLICIES / f"{domain}.md").read_text(encoding="utf-8")
+def _policy(domain: str) -> str | None:
+    """The short policy of a domain; None of one from outside, which has but its own."""
+    path = POLICIES / f"{domain}.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def _owners(agent: Iterable[ToolSpec], user: Iterable[ToolSpec]) -> str:

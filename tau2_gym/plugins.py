@@ -103,7 +103,7 @@ def installed(group: str) -> dict[str, EntryPoint]:
 def _installed(what: str, name: str, group: str, known: Iterable[str]) -> Any:
     points = installed(group)
     if name not in points:
-        raise one_of(what, name, [*known, *points, "MODULE:NAME"])
+        raise ConfigError(f"{one_of(what, name, {*known, *points})}, or MODULE:NAME")
     try:
         return points[name].load()
     except (Exception, SystemExit) as error:

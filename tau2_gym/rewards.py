@@ -23,9 +23,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
+from tau2_gym.domains.registry import spec_of
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.turns import Turn
-from tau2_gym.types import Checks
+from tau2_gym.types import Checks, Weights
 
 T = TypeVar("T")
 
@@ -34,23 +35,6 @@ PRESETS: tuple[Preset, ...] = ("sparse", "shaped", "progress", "potential")
 
 Ledger = dict[str, float]
 """Amounts by name, in a fixed order; their sum is the reward."""
-
-
-@dataclass(frozen=True, slots=True)
-class Weights:
-    """How much each component counts towards the partial score. Only their ratio matters.
-
-    The defaults are those of Tau2-RL-Pipeline (`env.py`, `reward.py`).
-    """
-
-    action: float = 0.5
-    communicate: float = 0.15
-    env_assertion: float = 0.35
-    db: float = 0.0
-
-    def __post_init__(self) -> None:
-        if any(getattr(self, item.name) < 0 for item in fields(self)):
-            raise ConfigError(f"weights must not be negative: {self}")
 
 
 WEIGHTS = Weights()
@@ -292,8 +276,17 @@ oracle's dense reward."""
 
 
 def default_weights(domain: str) -> Weights:
-    """The weights that Tau2-RL-Pipeline uses for a domain."""
+    """The weights that Tau2-RL-Pipeline uses for a domain, or those of one from outside."""
+    spec = spec_of(domain)
+    if spec is not None:
+        return spec.weights
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
+
+
+def default_alpha(domain: str) -> float:
+    """The weight of the partial score in a domain."""
+    spec = spec_of(domain)
+    return ALPHA[domain] if spec is None else spec.alpha
 
 
 def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) -> float:
@@ -366,7 +359,7 @@ class Accountant:
     @property
     def alpha(self) -> float:
         """The weight of the partial score in force."""
-        return ALPHA[self.domain] if self.config.alpha is None else self.config.alpha
+        return default_alpha(self.domain) if self.config.alpha is None else self.config.alpha
 
     def step(
         self, before: float, after: float, turn: Turn, *, ended: bool, official: float | None

@@ -9,6 +9,7 @@
 `RewardBasis`            what the official reward of a task multiplies
 `Termination`            how an episode ended
 `Checks`                 the grader's findings at one moment of an episode
+`Weights`                how much each component counts towards the partial score
 `Fault`                  who is to blame when an episode could not be played
 
 All of them are immutable, so that forks of an episode can share them.
@@ -16,11 +17,11 @@ All of them are immutable, so that forks of an episode can share them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any, Literal
 
-from tau2_gym.errors import DataError
+from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.frozen import FrozenDict
 
 Requestor = Literal["assistant", "user"]
@@ -264,6 +265,23 @@ class Fault(StrEnum):
     USER = "user"
     JUDGE = "judge"
     INFRASTRUCTURE = "infrastructure"
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """How much each component counts towards the partial score. Only their ratio matters.
+
+    The defaults are those of Tau2-RL-Pipeline (`env.py`, `reward.py`).
+    """
+
+    action: float = 0.5
+    communicate: float = 0.15
+    env_assertion: float = 0.35
+    db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if any(getattr(self, item.name) < 0 for item in fields(self)):
+            raise ConfigError(f"weights must not be negative: {self}")
 
 
 @dataclass(frozen=True, slots=True)

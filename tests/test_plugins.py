@@ -206,7 +206,7 @@ WRONG = [
     ("my_module:Idle", "is of type Idle, and has no "),
     ("my_module:number", "is of type int, and has no "),
     ("my_module:nothing", "is of type NoneType, and has no "),
-    ("clark", "; allowed: MODULE:NAME, "),
+    ("clark", ", or MODULE:NAME"),
 ]
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import DOMAINS, resolve
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.users import check_user
 from trainers.credit import Credit
@@ -30,7 +30,7 @@ class Tasks(Section):
     """Which tasks are trained on.
 
     Attributes:
-        domains: of these domains.
+        domains: of these domains, by their names or as MODULE:NAME.
         split: of this split; `test` is refused, and so is `base`, which contains it. `fit` is `train`
             without the development tasks.
         pool: telecom only: also the 2171 tasks outside `base`. A result on `base` or `full` says
@@ -42,6 +42,15 @@ class Tasks(Section):
     split: str = "train"
     pool: bool = False
     only: tuple[str, ...] = ()
+
+    @field_validator("domains")
+    @classmethod
+    def _known(cls, domains: tuple[str, ...]) -> tuple[str, ...]:
+        # Where settings are read, those found by MODULE:NAME are known by their plain names, too.
+        for name in domains:
+            if ":" in name:
+                resolve(name)
+        return domains
 
 
 class Environment(Section):

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import known_domains
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.types import RewardBasis
@@ -201,9 +201,8 @@ def _gradable(domains: Sequence[Domain], pairs: Iterable[Pair]) -> list[Pair]:
 def refuse_test_tasks(
     pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
 ) -> None:
-    """Check that none of the tasks that data come from is a test task. Domains that are not ours
-    have
-    none.
+    """Check that none of the tasks that data come from is a test task. Domains that are not known here
+    have none.
 
     Raises:
         DataError: some are.
@@ -267,7 +266,7 @@ def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[Pair]:
 def _held_out(pairs: Iterable[Pair], source: str, data_dir: str | None) -> list[Pair]:
     found = []
     for name, task in dict.fromkeys(pairs):
-        if name in DOMAINS:
+        if name in known_domains():
             domain = get_domain(name, source, data_dir)
             if task in domain.splits.get("test", ()):
                 found.append((name, task))

@@ -31,6 +31,8 @@ from agents.runs.exits import PLAIN
 from agents.runs.setup import Setup, make_player
 from agents.runs.store import Store
 from tau2_gym.completion.servers import waiting
+from tau2_gym.domains import resolve
+from tau2_gym.domains.registry import origins
 from tau2_gym.errors import ConfigError
 
 
@@ -152,9 +154,11 @@ async def _next(records: AsyncIterator[Record]) -> Record | None:
     return await anext(records, None)
 
 
-def _tied_to_parent() -> None:
-    """Have a worker end when the process that started it ends, even if that was killed. Only the
-    parent handles an interrupt, and tells the workers."""
+def _begin(domains: Sequence[str]) -> None:
+    """Have a worker know the parent's domains from outside, and end when the parent ends, even if that
+    was killed. Only the parent handles an interrupt, and tells the workers."""
+    for name in domains:
+        resolve(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -167,7 +171,9 @@ def _tied_to_parent() -> None:
 
 
 def _in_processes(setup: Setup, attempts: Sequence[Attempt], workers: int) -> Iterator[Record]:
-    with ProcessPoolExecutor(min(workers, len(attempts)), initializer=_tied_to_parent) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(attempts)), initializer=_begin, initargs=(origins(),)
+    ) as pool:
         pending: set[Future[Record]] = set()
         queue = iter(attempts)
         try:

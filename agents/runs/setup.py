@@ -26,9 +26,9 @@ from agents.sampling import SamplingParams
 from tau2_gym.cassette import Cassette
 from tau2_gym.completion.redaction import shown_url
 from tau2_gym.completion.servers import OUTAGE, STARTUP
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import resolve
 from tau2_gym.domains.base import Domain, check_split, get_domain
-from tau2_gym.errors import ConfigError, one_of
+from tau2_gym.errors import ConfigError
 from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.session import Rules
@@ -225,17 +225,16 @@ def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str,
     Raises:
         ConfigError: the agent or domain is unknown, or the agent does not play one asked for.
     """
+    chosen = None if asked is None else tuple(map(resolve, asked))
     able = agent_domains(agent)
-    if asked is None:
+    if chosen is None:
         names = tuple(name for name in PLAYED if name in able)
         note = f"Agent {agent!r} plays {', '.join(names)} only." if names != PLAYED else None
         return names, note
-    for name in asked:
-        if name not in DOMAINS:
-            raise one_of("domain", name, DOMAINS)
+    for name in chosen:
         if name not in able:
             raise ConfigError(f"agent {agent!r} plays {', '.join(able)} only, not {name}")
-    return tuple(asked), None
+    return chosen, None
 
 
 def unjudged(setup: Setup, attempts: Iterable[Attempt]) -> set[TaskKey]:

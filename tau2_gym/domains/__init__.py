@@ -1,4 +1,12 @@
 """The worlds: policy, tools, tasks and database of each domain."""
 
-DOMAINS = ("airline", "retail", "telecom", "mock")
-"""Names of the domains."""
+from tau2_gym.domains.registry import (
+    DOMAINS,
+    DomainSpec,
+    known_domains,
+    register,
+    resolve,
+    tool,
+)
+
+__all__ = ["DOMAINS", "DomainSpec", "known_domains", "register", "resolve", "tool"]

@@ -9,7 +9,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import DOMAINS, resolve
+from tau2_gym.domains.data import DataFolder
+from tau2_gym.domains.registry import spec_of
 from tau2_gym.domains.world import Difference, Sides, World
 from tau2_gym.errors import ConfigError, DataError, one_of
 from tau2_gym.frozen import frozen
@@ -27,7 +29,7 @@ class Domain:
     """A domain: policy, tools, tasks and the read-only database that its worlds share.
 
     Attributes:
-        name: airline, retail, telecom or mock.
+        name: airline, retail, telecom or mock, or that of a domain from outside.
         source: where it came from, with the version.
         revision: hash of the task file and the databases; results on different revisions are not
             comparable.
@@ -171,7 +173,8 @@ def get_domain(
     """The domain of that name. Loaded once per process; worlds share it.
 
     Args:
-        name: airline, retail, telecom or mock.
+        name: airline, retail, telecom or mock; or a domain from outside (see `domains.resolve`),
+            which has files of its own, whatever the source and the folder.
         source: `inspect-evals` (published on PyPI) or `tau2` (tau2-bench's own package).
         data_dir: where to find another revision of tasks and databases; by default the environment
             variable `TAU2_DATA_DIR`, else the data that came with the source.
@@ -194,8 +197,15 @@ def check_split(
     Raises:
         ConfigError, DataError: it has none of that name; or as `get_domain`.
     """
-    key = _key(name, source, data_dir)
-    splits = {*importlib.import_module(SOURCES[source]).folder(name, key[2]).splits(), "full"}
+    name, source, root = _key(name, source, data_dir)
+    spec = spec_of(name)
+    if spec is None:
+        known = importlib.import_module(SOURCES[source]).folder(name, root).splits()
+    else:
+        from tau2_gym.domains.loading import splits as splits_of
+
+        known = splits_of(DataFolder.at(name, spec.folder))
+    splits = {*known, "full"}
     if split not in splits:
         raise one_of(f"split of {name}", split, splits)
 
@@ -203,10 +213,11 @@ def check_split(
 def _key(
     name: str, source: str, data_dir: str | os.PathLike[str] | None
 ) -> tuple[str, str, str | None]:
-    if name not in DOMAINS:
-        raise one_of("domain", name, DOMAINS)
+    name = resolve(name)
     if source not in SOURCES:
         raise one_of("source", source, SOURCES)
+    if name not in DOMAINS:
+        return name, "", None
     root = data_dir or os.environ.get("TAU2_DATA_DIR")
     return name, source, None if root is None else os.path.abspath(root)
 
@@ -217,7 +228,7 @@ def _found_again(name: str, source: str, data_dir: str | None, revision: str) ->
     Raises:
         ConfigError: here it is of another revision, in which what was pickled means nothing.
     """
-    domain = load_domain(name, source, data_dir)
+    domain = load_domain(resolve(name), source, data_dir)
     if domain.revision != revision:
         raise ConfigError(
             f"this was pickled on revision {revision} of {name}, and {domain.revision} is here"
@@ -228,5 +239,10 @@ def _found_again(name: str, source: str, data_dir: str | None, revision: str) ->
 @cache
 def load_domain(name: str, source: str, data_dir: str | None) -> Domain:
     """`get_domain` with its arguments already checked; one object for each combination."""
+    spec = spec_of(name)
+    if spec is not None:
+        from tau2_gym.domains.loading import load
+
+        return load(spec)
     domain: Domain = importlib.import_module(SOURCES[source]).load(name, data_dir)
     return domain

@@ -50,6 +50,13 @@ class DataFolder:
             self.path = found[0]
         self._counted: dict[str, Any] = {}
 
+    @classmethod
+    def at(cls, domain: str, path: Path) -> DataFolder:
+        """A folder of its own, which no other root stands in for."""
+        folder = cls.__new__(cls)
+        folder.domain, folder.path, folder.packaged, folder._counted = domain, path, True, {}
+        return folder
+
     @staticmethod
     def _find(folder: Path, stem: str, suffixes: tuple[str, ...]) -> Path | None:
         for suffix in suffixes:
@@ -61,6 +68,10 @@ class DataFolder:
     def has(self, stem: str) -> bool:
         """Whether there is a structured file of that name."""
         return self._find(self.path, stem, SUFFIXES) is not None
+
+    def has_text(self, stem: str) -> bool:
+        """Whether there is a Markdown or text file of that name."""
+        return self._find(self.path, stem, TEXT_SUFFIXES) is not None
 
     def data(self, stem: str, *, revision: bool = False) -> Any:
         """The content of a JSON or TOML file, gzipped or not.

@@ -202,7 +202,7 @@ def test_another_revision_of_the_tasks_is_played(tmp_path: Path) -> None:
         (["--model", "some/model"], "agent 'workflow' takes no --model"),
         (["--agent", "sglang"], "agent 'sglang' needs a model"),
         (["--user", "litellm:"], "the model's name is empty: write litellm:MODEL"),
-        (["--user", "litellm"], "unknown user 'litellm'; allowed: MODULE:NAME, litellm:MODEL, "),
+        (["--user", "litellm"], "unknown user 'litellm'; allowed: litellm:MODEL, "),
         (["--agent", "sglang", "--temperature", "-1"], "temperature must be at least 0"),
         (
             ["--agent", "oracle", "--domains", "airline", "--pool"],

@@ -1,0 +1,113 @@
+"""From a `DomainSpec` and its files to a `Domain`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from tau2_gym.domains.base import Domain
+from tau2_gym.domains.data import DataFolder
+from tau2_gym.domains.instruction import AGENT_INSTRUCTION, USER_GUIDELINES
+from tau2_gym.domains.overlay import BaseDatabase
+from tau2_gym.domains.registry import DomainSpec, origin_of, split
+from tau2_gym.domains.schema import openai_schema
+from tau2_gym.domains.tasks import TaskTable
+from tau2_gym.domains.toolkit import Toolkit
+from tau2_gym.domains.world import Side, Sides
+from tau2_gym.errors import DataError
+from tau2_gym.types import ToolSpec
+
+
+def load(spec: DomainSpec) -> Domain:
+    """The domain.
+
+    Raises:
+        DataError: a file is missing or malformed, or a class has no tools.
+    """
+    files = DataFolder.at(spec.name, spec.folder)
+    sides = Sides(_side(files, spec.tools, spec.database, "db"), sync=spec.sync)
+    if spec.user_tools is not None and spec.user_database is not None:
+        user = _side(files, spec.user_tools, spec.user_database, "user_db")
+        sides = Sides(sides.agent, user, spec.sync)
+    guidelines = USER_GUIDELINES
+    if files.has_text("user_guidelines"):
+        guidelines = files.text("user_guidelines")
+    tasks = TaskTable(spec.name, files.tasks())
+    return Domain(
+        name=spec.name,
+        source=spec.tools.__module__,
+        revision=files.revision,
+        policy=files.text("policy"),
+        policy_solo=files.text("policy_solo") if files.has_text("policy_solo") else None,
+        sides=sides,
+        tasks=tasks,
+        splits=splits(files),
+        user_guidelines=guidelines,
+        agent_instruction=AGENT_INSTRUCTION,
+        agent_instruction_source="tau2-gym",
+        key=(origin_of(spec.name), "", None),
+    )
+
+
+def splits(files: DataFolder) -> dict[str, list[str]]:
+    """The splits of the file of splits, or else drawn. `base` is every task, unless the file says
+    otherwise.
+
+    Raises:
+        DataError: the file is no mapping of names to lists of ids.
+    """
+    ids = [str(row["id"]) for row in files.tasks()]
+    named = files.splits() or split(ids)
+    if not isinstance(named, dict) or not all(isinstance(part, list) for part in named.values()):
+        raise DataError(f"split_tasks of {files.domain!r} must map names of splits to lists of ids")
+    return {"base": ids, **named}
+
+
+def _side(files: DataFolder, tools: type[Any], model: type[BaseModel], stem: str) -> Side:
+    marked = {
+        name: function
+        for base in reversed(tools.__mro__)
+        for name, function in vars(base).items()
+        if hasattr(function, "tool_kind")
+    }
+    if not marked:
+        raise DataError(f"{tools.__name__} of {files.domain!r} has no method marked by @tool")
+    try:
+        database = model.model_validate(files.data(stem, revision=True))
+    except ValueError as error:
+        raise DataError(f"{stem} of {files.domain!r} is malformed: {error}") from error
+    _check_rows(database, f"{model.__name__} of {files.domain!r}")
+    specs = {
+        name: ToolSpec(name, function.tool_kind, openai_schema(name, function))
+        for name, function in marked.items()
+    }
+    return Side(_toolkit(tools), specs, BaseDatabase(database))
+
+
+def _check_rows(database: BaseModel, where: str) -> None:
+    """See that all that a tool can change is a row, which an episode can have a copy of."""
+    for name in type(database).model_fields:
+        content = getattr(database, name)
+        rows = content
+        if isinstance(content, dict):
+            rows = list(content.values())
+        elif isinstance(content, BaseModel):
+            rows = [content]
+        if not isinstance(rows, list) or not all(isinstance(row, BaseModel) for row in rows):
+            raise DataError(
+                f"{where}: the field {name!r} must be a model, or a dict or a list of models"
+            )
+
+
+def _toolkit(tools: type[Any]) -> type[Toolkit]:
+    """The class with the database of an episode in `self.db`, and no room for other state: forks
+    of an episode would not have it."""
+
+    def refuse(self: Any, name: str, value: Any) -> None:
+        if name not in Toolkit.__slots__:
+            raise AttributeError(f"tools keep no state: {name!r} belongs into self.db")
+        object.__setattr__(self, name, value)
+
+    members = {"__setattr__": refuse, "__qualname__": tools.__qualname__}
+    return type(tools.__name__, (Toolkit, tools), members)
