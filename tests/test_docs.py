@@ -132,7 +132,7 @@ def test_python_runs_as_pasted(
         assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(examples).failed == 0
         return
     names: dict[str, Any] = {"__name__": "__main__"}
-    exec(compile(code, block.where, "exec"), names)
+    exec(compile(code, block.where, "exec", dont_inherit=True), names)
     printed = capsys.readouterr().out.splitlines()
     shown = expected(block)
     assert len(printed) == len(shown), printed

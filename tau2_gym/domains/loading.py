@@ -26,10 +26,9 @@ def load(spec: DomainSpec) -> Domain:
         DataError: a file is missing or malformed, or a class has no tools.
     """
     files = DataFolder.at(spec.name, spec.folder)
-    sides = Sides(_side(files, spec.tools, spec.database, "db"), sync=spec.sync)
+    agent, user = _side(files, spec.tools, spec.database, "db"), None
     if spec.user_tools is not None and spec.user_database is not None:
         user = _side(files, spec.user_tools, spec.user_database, "user_db")
-        sides = Sides(sides.agent, user, spec.sync)
     guidelines = USER_GUIDELINES
     if files.has_text("user_guidelines"):
         guidelines = files.text("user_guidelines")
@@ -40,7 +39,7 @@ def load(spec: DomainSpec) -> Domain:
         revision=files.revision,
         policy=files.text("policy"),
         policy_solo=files.text("policy_solo") if files.has_text("policy_solo") else None,
-        sides=sides,
+        sides=Sides(agent, user, spec.sync, guarded=True),
         tasks=tasks,
         splits=splits(files),
         user_guidelines=guidelines,

@@ -41,11 +41,13 @@ class Side:
 @dataclass(frozen=True, slots=True)
 class Sides:
     """Both halves. `sync` carries over what one side's world means for the other's; it changes
-    nothing when called twice, and needs calling only after a change."""
+    nothing when called twice, and needs calling only after a change. `guarded` are halves whose code
+    is not known to write only where it says so: there, whatever must not write is kept from it."""
 
     agent: Side
     user: Side | None = None
     sync: Callable[[SimpleNamespace], None] | None = None
+    guarded: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Classes of tools are made at run time; another process finds them through the domain, like
@@ -130,6 +132,8 @@ class World:
             return f"Error: Tool '{name}' not found.", True
         function = getattr(toolkit, name)
         if spec.kind is not ToolKind.WRITE:
+            if self._sides.guarded:
+                return _shortened(*self._looking(name, function, arguments))
             return _shortened(*_run(function, arguments, lambda: None))
         self._begin()
         try:
@@ -163,10 +167,16 @@ class World:
         """Whether an assertion holds. One that cannot be evaluated (because it is about a bill that
         no longer exists, say) does not."""
         function = self._function(assertion)
+        guarded = self._sides.guarded
+        if guarded:
+            self._begin()
         try:
             return bool(function(**assertion.arguments) == assertion.expected)
         except Exception:
             return False
+        finally:
+            if guarded:
+                self._abort()
 
     def use(self, name: str, arguments: Mapping[str, Any], side: Requestor) -> None:
         """Run an expected action when building the expected end state: errors are ignored and the
@@ -243,6 +253,30 @@ class World:
         self._agent_db.begin()
         if self._user_db is not None:
             self._user_db.begin()
+
+    def _looking(
+        self, name: str, function: Callable[..., Any], arguments: Mapping[str, Any]
+    ) -> tuple[str, bool]:
+        """Run a tool that must not write. If it does nevertheless, nothing is changed, and its result
+        is an error: without a transaction it would write to the database that all episodes share."""
+        self._begin()
+        changed: list[Key] = []
+        try:
+            text, failed = _run(function, arguments, lambda: None)
+        finally:
+            changed = self._abort()
+        if changed:
+            rows = ", ".join(f"{field} {key}" for field, key in changed)
+            return (
+                f"Error: nothing was changed: {name} is not marked write, and changes {rows}",
+                True,
+            )
+        return text, failed
+
+    def _abort(self) -> list[Key]:
+        """Close the transaction without keeping anything. Returns the rows that changed in it."""
+        overlays = [self._agent_db] if self._user_db is None else [self._agent_db, self._user_db]
+        return [key for overlay in overlays for key in overlay.close()]
 
     def _commit(self, growth: int | None = None) -> str | None:
         """Keep what changed, unless a row has grown by more than `growth`: then nothing is kept, and

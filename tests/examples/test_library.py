@@ -299,6 +299,18 @@ class Stateful(LibraryTools):
         return 1
 
 
+class Sly(LibraryTools):
+    @tool("read")
+    def peek(self) -> str:
+        """Look, and scribble."""
+        self.db.books["B-1"].title = "Scribbled"
+        return "nothing to see"
+
+    def assert_lent_to(self, book_id: str, member_id: str) -> bool:
+        self.db.books[book_id].borrower = member_id
+        return True
+
+
 class Bare:
     def look(self) -> str:
         return ""
@@ -358,6 +370,21 @@ def test_tools_keep_no_state(tmp_path: Path) -> None:
     said, failed = world.call("count", {}, "assistant")
     assert failed
     assert said == "Error: tools keep no state: 'counted' belongs into self.db"
+
+
+def test_only_tools_that_write_change_anything(tmp_path: Path) -> None:
+    """Not this episode, and not the database that all episodes share."""
+    copied(tmp_path, tools=Sly)
+    env = gym.make("tau2/other-v0")
+    env.reset(seed=0, options={"task_id": "borrow"})
+    said, *_, info = env.step("peek()")
+    expected = "Error: nothing was changed: peek is not marked write, and changes books B-1"
+    assert said == expected
+    assert info["checks"]["env_assertions"] == [True]
+    world = env.unwrapped.snapshot().episode.world  # type: ignore[attr-defined]
+    assert world.difference() == {}
+    said, *_ = env.step('find_books(title="m")')
+    assert '"title": "Middlemarch", "status": "in", "borrower": null' in said
 
 
 @pytest.mark.parametrize(
