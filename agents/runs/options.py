@@ -56,7 +56,7 @@ class PlayOptions:
         str | None,
         option(
             WHAT,
-            f"Comma-separated: {', '.join(DOMAINS)}.",
+            f"Comma-separated: {', '.join(DOMAINS)}, or MODULE:SPEC.",
             show_default=f"those of {','.join(PLAYED)} that the agent plays",
         ),
     ] = None
