@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
+from gymnasium.envs.registration import registry as gym_registry
 from hypothesis import HealthCheck, settings
 
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains import DOMAINS, known_domains, registry
 from tau2_gym.domains.base import Domain, get_domain, load_domain
 
 # The tests know the data that come with the default source.
@@ -43,6 +45,17 @@ def databases_stay_as_they_are() -> Iterator[None]:
         from tests.helpers import assert_pristine
 
         assert_pristine()
+
+
+@pytest.fixture(autouse=True)
+def forget_domains_from_outside() -> None:
+    """What a test or an import has registered is unknown to the next test; the example, which registers
+    its domain when it is imported, does so again."""
+    for name in known_domains()[len(DOMAINS) :]:
+        del registry._specs[name]
+        gym_registry.pop(f"tau2/{name}-v0", None)
+    sys.modules.pop("examples.library", None)
+    registry._origins.clear()
 
 
 @pytest.fixture

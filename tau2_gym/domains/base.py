@@ -183,7 +183,7 @@ def get_domain(
         ConfigError: unknown name or source, or the source is not installed.
         DataError: the data are malformed.
     """
-    return load_domain(*_key(name, source, data_dir))
+    return _loaded(*_key(name, source, data_dir))
 
 
 def check_split(
@@ -228,7 +228,7 @@ def _found_again(name: str, source: str, data_dir: str | None, revision: str) ->
     Raises:
         ConfigError: here it is of another revision, in which what was pickled means nothing.
     """
-    domain = load_domain(resolve(name), source, data_dir)
+    domain = _loaded(resolve(name), source, data_dir)
     if domain.revision != revision:
         raise ConfigError(
             f"this was pickled on revision {revision} of {name}, and {domain.revision} is here"
@@ -236,13 +236,17 @@ def _found_again(name: str, source: str, data_dir: str | None, revision: str) ->
     return domain
 
 
+def _loaded(name: str, source: str, data_dir: str | None) -> Domain:
+    spec = spec_of(name)
+    if spec is None:
+        return load_domain(name, source, data_dir)
+    from tau2_gym.domains.loading import load
+
+    return load(spec)
+
+
 @cache
 def load_domain(name: str, source: str, data_dir: str | None) -> Domain:
     """`get_domain` with its arguments already checked; one object for each combination."""
-    spec = spec_of(name)
-    if spec is not None:
-        from tau2_gym.domains.loading import load
-
-        return load(spec)
     domain: Domain = importlib.import_module(SOURCES[source]).load(name, data_dir)
     return domain

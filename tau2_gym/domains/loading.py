@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,8 +20,9 @@ from tau2_gym.errors import DataError
 from tau2_gym.types import ToolSpec
 
 
+@cache
 def load(spec: DomainSpec) -> Domain:
-    """The domain.
+    """The domain. Loaded once per process.
 
     Raises:
         DataError: a file is missing or malformed, or a class has no tools.

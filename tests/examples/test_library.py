@@ -9,14 +9,12 @@ import pickle
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import pytest
-from gymnasium.envs.registration import registry as gym_registry
 from pydantic import BaseModel
 from typer.testing import CliRunner
 
@@ -24,8 +22,8 @@ from agents import AgentView, make_agent
 from agents.prompts import make_prompt
 from benchmarks import conformance, passk
 from examples.library import LIBRARY, AppDB, AppTools, LibraryTools
-from tau2_gym.domains import DOMAINS, DomainSpec, known_domains, register, registry, resolve, tool
-from tau2_gym.domains.base import check_split, get_domain, load_domain
+from tau2_gym.domains import DomainSpec, register, resolve, tool
+from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.rewards import default_alpha, default_weights
 from tau2_gym.types import ToolKind, Weights
@@ -36,20 +34,6 @@ from trainers.tasks import refuse_test_tasks, run_tasks
 ROOT = Path(__file__).resolve().parents[2]
 PLACE = "examples.library:LIBRARY"
 TASKS = ("borrow", "renew", "reserve", "reminders", "fine")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is unknown to the next one."""
-    ids = set(gym_registry)
-    for name in ("_specs", "_origins"):
-        monkeypatch.setattr(registry, name, {})
-    gym_registry.pop("tau2/library-v0", None)
-    load_domain.cache_clear()
-    yield
-    for env_id in set(gym_registry) - ids:
-        del gym_registry[env_id]
-    gym_registry.pop("tau2/library-v0", None)
 
 
 def solve(env: Any, task: str) -> dict[str, Any]:
@@ -406,7 +390,6 @@ def test_names_that_lead_nowhere(name: str, says: str) -> None:
     result = CliRunner().invoke(passk.app, ["--domains", name])
     assert result.exit_code == 2
     assert " ".join(says.split()) in " ".join(result.output.split())
-    assert known_domains() == DOMAINS
 
 
 @pytest.mark.parametrize(
