@@ -42,7 +42,7 @@ class ModelBrain:
 
     def __init__(self, model: Any) -> None:
         self.tokenizer = tiny_tokenizer()
-        self.backend = TransformersBackend(model, self.tokenizer, window=0.0)
+        self.backend = TransformersBackend(model, self.tokenizer)
 
     async def __call__(self, body: dict[str, Any]) -> Answer:
         prompt = self.tokenizer.apply_chat_template(

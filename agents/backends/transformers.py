@@ -1,21 +1,22 @@
 """Generation by a model in this process: no server, one device, exact log-probabilities.
 
-Requests that wait at the same time are generated together. The model runs on a thread of its own, so
-the event loop goes on. For thousands of episodes use a server: nothing is cached between turns.
+Requests that wait at the same time are generated together, a token for each at a time. Models with
+full attention in all layers keep their conversations from turn to turn (`conversations.py`), others
+read them again (`recomputed.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from agents.backends.base import ContextOverflow, FinishReason, Generation
+from agents.backends.base import ContextOverflow, Generation
+from agents.backends.jobs import Job, Runner
 from agents.sampling import SamplingParams
+from tau2_gym.completion.clocks import stopped_clocks
 from tau2_gym.errors import ConfigError, InfrastructureError
 
 if TYPE_CHECKING:
@@ -23,36 +24,30 @@ if TYPE_CHECKING:
 
 BYTES_PER_CHARACTER = 4
 
+ROUNDS = 4
+"""Rounds of the event loop before each pass of the model: who has just been answered may ask again."""
 
-@dataclass(slots=True)
-class _Job:
-    """A request and what has been sampled for it."""
-
-    prompt: list[int]
-    params: SamplingParams
-    limit: int
-    stop_ids: frozenset[int]
-    answer: asyncio.Future[Generation]
-    chance: random.Random
-    ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    reason: FinishReason | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether no request waits for another token."""
-        return self.reason is not None or self.answer.cancelled()
+SHARES = {"cuda": 0.75, "cpu": 0.5}
+"""Of the memory that is free, how much keys and values may take; the rest is for passes."""
 
 
 class TransformersBackend:
     """A causal language model of the `transformers` library.
 
+    The model runs on a thread of its own, so that servers of users and judges are talked to
+    meanwhile. Which requests it runs over together is decided between two passes, `ROUNDS` rounds of
+    the event loop after the answers to the last one. An environment and a scripted user take fewer
+    rounds than that and wait for nothing, so the same requests meet in the same passes in every run,
+    and give the same bits. Where users are models, requests come as fast as their servers are, and
+    meet differently from run to run: the tokens are the same up to the rounding of the arithmetic.
+
     Args:
-        model: the model, on its device.
+        model: the model, on its device. Its weights may change between requests; see `reset`.
         tokenizer: needed only for stop texts.
-        batch_size: the most requests generated together.
-        batch_tokens: the most tokens, padding and new ones included, that they may take together.
-        window: seconds to wait for more requests before a batch begins.
+        context: the most tokens of a conversation; by default what the model was made for.
+        batch_size: the most requests generated together, and the most conversations kept.
+        batch_tokens: the most tokens, new ones included, that they may take together; a single
+            request is always tried. By default as many as fit into the memory that is free.
         version: name of the weights, recorded with what they sample. May be changed.
     """
 
@@ -61,21 +56,24 @@ class TransformersBackend:
         model: Any,
         tokenizer: Any = None,
         *,
-        batch_size: int = 32,
-        batch_tokens: int = 65536,
-        window: float = 0.005,
+        context: int | None = None,
+        batch_size: int = 128,
+        batch_tokens: int | None = None,
         version: str = "",
     ) -> None:
         self.model = model.eval()
         self.tokenizer = tokenizer
+        self.context = context or int(model.config.max_position_embeddings)
         self.batch_size = batch_size
         self.batch_tokens = batch_tokens
-        self.window = window
         self.version = version
         self._ends = _end_ids(model)
-        self._queue: deque[_Job] = deque()
+        self._waiting: list[Job] = []
+        self._runner: Runner | None = None
         self._worker: asyncio.Task[None] | None = None
+        self._stale = False
         self._thread: ThreadPoolExecutor | None = None
+        self._answered = False
 
     @classmethod
     def load(
@@ -110,119 +108,148 @@ class TransformersBackend:
 
     async def ready(self) -> int:
         """The context length of the model."""
-        return int(self.model.config.max_position_embeddings)
+        return self.context
 
     async def generate(
         self, ids: Sequence[int], params: SamplingParams, rid: str, stop_ids: Sequence[int] = ()
     ) -> Generation:
-        """Sample one turn; see `GenerationBackend`. Heeds the seed: what is sampled does not depend
-        on what else is in the batch, but for the rounding of the arithmetic."""
-        room = await self.ready() - len(ids)
+        """Sample one turn; see `GenerationBackend`. Honours the seed: what is sampled does not depend
+        on what else is under way, but for the rounding of the arithmetic. Waiting for other requests
+        counts in no time-out."""
+        room = self.context - len(ids)
         if room < 1:
             raise ContextOverflow(f"{len(ids)} tokens leave no room in the model's context")
         if params.stop and self.tokenizer is None:
             raise ConfigError("stop texts need a tokenizer in the transformers backend")
         loop = asyncio.get_running_loop()
-        job = _Job(
+        job = Job(
             prompt=list(ids),
             params=params,
             limit=min(params.max_new_tokens, room),
             stop_ids=self._ends.union(stop_ids),
-            answer=loop.create_future(),
             chance=random.Random(params.seed),
+            admitted=loop.create_future(),
+            answer=loop.create_future(),
         )
-        self._queue.append(job)
+        self._waiting.append(job)
         if self._worker is None or self._worker.done():
             self._worker = loop.create_task(self._work())
-        return await job.answer
+        try:
+            with stopped_clocks():
+                await job.admitted
+            await job.answer
+        finally:
+            job.answer.cancel()  # Does nothing to one that is done.
+        if job.failure is not None:
+            raise job.failure
+        versions = ((self.version, len(job.ids)),)
+        return Generation(tuple(job.ids), tuple(job.logprobs), job.reason or "length", versions)
+
+    def reset(self) -> None:
+        """Forget all conversations, since the weights have changed."""
+        self._stale = True
 
     async def close(self) -> None:
-        """Give up waiting requests and let go of the thread."""
-        for job in self._queue:
+        """Give up waiting requests, and let go of the thread and of what is kept."""
+        for job in self._waiting:
             job.answer.cancel()
-        if self._worker is not None:
+            job.admit()
+        if self._worker is not None and not self._worker.done():
             await self._worker
         if self._thread is not None:
             self._thread.shutdown()
-        self._worker = self._thread = None
+        self._worker = self._thread = self._runner = None
 
     async def _work(self) -> None:
-        """Generate batches until no request is waiting."""
-        await asyncio.sleep(self.window)
+        """Generate until nobody waits."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
-        while jobs := self._batch():
-            failure: InfrastructureError | None = None
-            try:
-                await asyncio.get_running_loop().run_in_executor(self._thread, self._run, jobs)
-            except Exception as error:
-                failure = InfrastructureError(f"the model failed: {type(error).__name__}: {error}")
-            for job in jobs:
-                if job.answer.done():
-                    continue
-                if failure is not None:
-                    job.answer.set_exception(failure)
-                else:
-                    versions = ((self.version, len(job.ids)),)
-                    job.answer.set_result(
-                        Generation(
-                            tuple(job.ids), tuple(job.logprobs), job.reason or "length", versions
-                        )
-                    )
-
-    def _batch(self) -> list[_Job]:
-        """The next requests, as many as fit."""
-        jobs: list[_Job] = []
-        longest = 0
-        while self._queue and len(jobs) < self.batch_size:
-            job = self._queue[0]
-            longest = max(longest, len(job.prompt) + job.limit)
-            if jobs and longest * (len(jobs) + 1) > self.batch_tokens:
-                break
-            self._queue.popleft()
-            if not job.finished:
-                jobs.append(job)
-        return jobs
-
-    def _run(self, jobs: list[_Job]) -> None:
-        """Sample token after token for all requests of a batch, padded on the left."""
-        import torch
-
-        device = self.model.device
-        width = max(len(job.prompt) for job in jobs)
-        ids = torch.zeros((len(jobs), width), dtype=torch.long)
-        mask = torch.zeros((len(jobs), width), dtype=torch.long)
-        for row, job in enumerate(jobs):
-            ids[row, width - len(job.prompt) :] = torch.tensor(job.prompt)
-            mask[row, width - len(job.prompt) :] = 1
-        ids, mask = ids.to(device), mask.to(device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        cache = None
-        with torch.inference_mode():
+        loop = asyncio.get_running_loop()
+        running: list[Job] = []
+        try:
             while True:
-                output = self.model(
-                    input_ids=ids,
-                    attention_mask=mask,
-                    position_ids=positions,
-                    past_key_values=cache,
-                    use_cache=True,
-                    logits_to_keep=1,
-                )
-                cache = output.past_key_values
-                chances = [job.chance.random() for job in jobs]
-                tokens, logprobs = draw(output.logits[:, -1], [job.params for job in jobs], chances)
-                for job, token, logprob in zip(
-                    jobs, tokens.tolist(), logprobs.tolist(), strict=True
-                ):
-                    if not job.finished:
-                        self._append(job, token, logprob)
-                if all(job.finished for job in jobs):
+                for _ in range(ROUNDS):
+                    await asyncio.sleep(0)
+                waiting = self._waiting = [job for job in self._waiting if not job.finished]
+                if not running and not waiting:
                     return
-                ids = tokens[:, None]
-                mask = torch.cat([mask, mask.new_ones((len(jobs), 1))], dim=-1)
-                positions = positions[:, -1:] + 1
+                try:
+                    await loop.run_in_executor(self._thread, self._turn, list(waiting), running)
+                except Exception as error:
+                    self._runner = None
+                    running = running or waiting
+                    for job in running:
+                        why = f"the model failed: {type(error).__name__}: {error}"
+                        job.fail(InfrastructureError(why))
+                running = self._answer(running)
+        except BaseException:  # The loop ends, and with it all who wait.
+            self._waiting, self._runner = [], None
+            raise
 
-    def _append(self, job: _Job, token: int, logprob: float) -> None:
+    def _answer(self, running: Sequence[Job]) -> list[Job]:
+        """Answer those who are through, and give those who are not."""
+        for job in running:
+            if job.finished and self._runner is not None:
+                self._runner.release(job)
+        for job in [*running, *self._waiting]:
+            if job.finished and not job.answer.done():
+                job.admit()
+                self._answered |= job.failure is None
+                job.answer.set_result(None)
+        joined = set(running)
+        self._waiting = [job for job in self._waiting if job not in joined and not job.finished]
+        return [job for job in running if not job.finished]
+
+    # On the model's thread
+
+    def _turn(self, waiting: Sequence[Job], running: list[Job]) -> None:
+        """Let requests join, or those under way go on by a token."""
+        if self._runner is None:
+            self._runner = self._make_runner()
+        if self._stale:
+            self._stale = False
+            self._runner.forget()
+        for job in waiting:
+            if said := self._runner.refusal(job):
+                # As with servers: before the first answer it ends the run, later the attempt.
+                job.fail(InfrastructureError(said) if self._answered else ConfigError(said))
+        joining = self._runner.admit([job for job in waiting if not job.finished], running)
+        running += joining
+        if joining:
+            self._start(joining)
+        elif running:
+            self._sample(running, self._runner.advance(running))
+
+    def _make_runner(self) -> Runner:
+        from agents.backends.conversations import Conversations
+        from agents.backends.recomputed import Recomputed
+        from agents.backends.slots import bytes_per_token, free_memory
+
+        size, device, tokens = bytes_per_token(self.model), self.model.device, self.batch_tokens
+        if size is None:
+            return Recomputed(self.model, self.batch_size, tokens)
+        if tokens is not None:
+            return Conversations(self.model, self.context, self.batch_size, tokens)
+        tokens = int(SHARES.get(device.type, 0.5) * free_memory(device) / size)
+        return Conversations(self.model, self.context, self.batch_size, tokens, size)
+
+    def _start(self, jobs: Sequence[Job]) -> None:
+        """Read prompts, and sample the first tokens."""
+        assert self._runner is not None
+        for job in jobs:
+            job.answer.get_loop().call_soon_threadsafe(job.admit)
+        for some, logits in self._runner.start(jobs):
+            self._sample(some, logits)
+
+    def _sample(self, jobs: Sequence[Job], logits: torch.Tensor) -> None:
+        from agents.backends.drawing import draw
+
+        chances = [job.chance.random() for job in jobs]
+        tokens, logprobs = draw(logits, [job.params for job in jobs], chances)
+        for job, token, logprob in zip(jobs, tokens.tolist(), logprobs.tolist(), strict=True):
+            self._append(job, token, logprob)
+
+    def _append(self, job: Job, token: int, logprob: float) -> None:
         job.ids.append(token)
         job.logprobs.append(logprob)
         if token in job.stop_ids or self._stopped(job):
@@ -230,56 +257,13 @@ class TransformersBackend:
         elif len(job.ids) == job.limit:
             job.reason = "length"
 
-    def _stopped(self, job: _Job) -> bool:
+    def _stopped(self, job: Job) -> bool:
         """Whether the last token completes a stop text."""
         if not job.params.stop:
             return False
         reach = BYTES_PER_CHARACTER * max(map(len, job.params.stop))
         text = self.tokenizer.decode(job.ids[-reach:], skip_special_tokens=False)
         return any(stop in text for stop in job.params.stop)
-
-
-def draw(
-    logits: torch.Tensor, params: Sequence[SamplingParams], chances: Sequence[float]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one token for each row.
-
-    Args:
-        logits: (rows, vocabulary).
-        params: how to draw each row.
-        chances: a number in [0, 1) for each row; the same number draws the same token.
-
-    Returns:
-        The tokens, and their log-probabilities under softmax(logits / temperature), or under
-        softmax(logits) for greedy rows; both of shape (rows,).
-    """
-    import torch
-
-    def column(values: list[float]) -> torch.Tensor:
-        return torch.tensor(values, dtype=torch.float32, device=logits.device)[:, None]
-
-    vocabulary = logits.shape[-1]
-    logprobs = (logits.float() / column([p.temperature or 1.0 for p in params])).log_softmax(-1)
-    probs = logprobs.exp()
-    order = None
-    if any(p.top_k != -1 or p.top_p < 1 or p.min_p > 0 for p in params):
-        probs, order = probs.sort(dim=-1, descending=True)
-        ranks = torch.arange(vocabulary, device=logits.device)[None]
-        kept = ranks < column([p.top_k if p.top_k != -1 else vocabulary for p in params])
-        probs = probs * kept
-        before = probs.cumsum(-1) - probs
-        kept = before < column([p.top_p for p in params]) * probs.sum(-1, keepdim=True)
-        kept &= probs >= column([p.min_p for p in params]) * probs[:, :1]
-        probs = probs * kept
-    # The first token whose cumulative probability lies beyond the chance: one with a probability.
-    reach = probs.cumsum(-1)
-    total = reach[:, -1:]
-    target = (column(list(chances)) * total).minimum(total.nextafter(torch.zeros_like(total)))
-    index = torch.searchsorted(reach, target, right=True)[:, 0]
-    tokens = index if order is None else order.gather(-1, index[:, None])[:, 0]
-    greedy = torch.tensor([p.greedy for p in params], device=logits.device)
-    tokens = torch.where(greedy, logits.argmax(-1), tokens)
-    return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]
 
 
 def _end_ids(model: Any) -> frozenset[int]:

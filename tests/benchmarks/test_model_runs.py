@@ -44,7 +44,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def clerk(model: str, **options: Any) -> GenerateServer:
     # In batches of one, what is computed does not depend on who else is waiting.
-    backend = TransformersBackend(tiny_clerk(), tiny_tokenizer(), batch_size=1, window=0.0)
+    backend = TransformersBackend(tiny_clerk(), tiny_tokenizer(), batch_size=1)
     return GenerateServer(backend, tiny_tokenizer(), name=model, **options)
 
 

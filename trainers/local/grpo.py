@@ -16,7 +16,7 @@ from rich.console import Console
 from agents.attempts import SUCCESS, TaskKey
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
-from trainers.local.engine import LocalEngine
+from trainers.local.engine import local_engine
 from trainers.local.experience import LocalMaker, local_samples
 from trainers.local.learner import (
     Learner,
@@ -88,7 +88,7 @@ class LocalTrainer:
             self.learner.load_state(state["learner"])
             console.print(f"Resuming after step {self.step} of {run.steps}.")
         self.executor = EpisodeExecutor(config, threaded=False)
-        self.engine = LocalEngine(
+        self.engine = local_engine(
             self.actor.model, config.rollout.context, config.rollout.concurrency
         )
         self.samples = local_samples(config, self.tokenizer)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from agents.attempts import Attempt, Record
 from agents.rollout import rollout
 from trainers.config import GRPOConfig
-from trainers.local.engine import LocalEngine
+from trainers.local.engine import local_engine
 from trainers.local.learner import load_actor, load_tokenizer
 from trainers.openrlhf.gpu_packages import SamplingParams
 from trainers.rollout.executor import EpisodeExecutor
@@ -31,7 +31,7 @@ def play(config: GRPOConfig, attempts: Sequence[Attempt], temperature: float) ->
     settings = config.rollout
     tokenizer = load_tokenizer(config.model)
     actor = load_actor(config.model, config.hardware)
-    engine = LocalEngine(actor.model, settings.context, settings.concurrency)
+    engine = local_engine(actor.model, settings.context, settings.concurrency)
     executor = EpisodeExecutor(config, threaded=False)
     sampling = SamplingParams(temperature=temperature, logprobs=1)
 

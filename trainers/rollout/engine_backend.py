@@ -1,4 +1,4 @@
-"""An engine of OpenRLHF's kind, vLLM's or the local one, as what agents generate with."""
+"""OpenRLHF's vLLM engines on a cluster as what agents generate with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tau2_gym.errors import InfrastructureError, Tau2GymError
 
 @dataclass(frozen=True)
 class EngineBackend:
-    """A `GenerationBackend` on an engine of OpenRLHF's kind: vLLM's, or the local one.
+    """A `GenerationBackend` on an engine of OpenRLHF's.
 
     Attributes:
         engine: has `generate(ids, sampling_params)`, which answers as vLLM does.
@@ -68,5 +68,5 @@ class EngineBackend:
 
 
 def _copy(params: Any) -> Any:
-    """A copy of sampling parameters: vLLM's can be cloned, ours are plain."""
+    """A copy of sampling parameters: vLLM's can be cloned, its stand-in's are plain."""
     return params.clone() if hasattr(params, "clone") else replace(params)

@@ -25,6 +25,7 @@ from threading import Thread
 from typing import Any
 
 from agents.attempts import Attempt, Record, attempt_seed
+from agents.backends.base import GenerationBackend
 from agents.base import AgentView, Reply
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
@@ -120,7 +121,7 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
             sampling_params: of the engine's kind; copied, never changed.
             max_length: the most tokens of an episode.
             hf_tokenizer: the model's.
-            llm_engine: see `EngineBackend`.
+            llm_engine: a `GenerationBackend`, or what `EngineBackend` takes.
             images: unused.
 
         Returns:
@@ -161,7 +162,11 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         config, settings = self.config, self.config.environment
         here = asyncio.get_running_loop() if self._loop is not None else None
         context = min(max_length, config.rollout.context)
-        backend = EngineBackend(llm_engine, sampling_params, context, here)
+        backend: GenerationBackend = (
+            llm_engine  # the local one, of `agents`
+            if isinstance(llm_engine, GenerationBackend)
+            else EngineBackend(llm_engine, sampling_params, context, here)
+        )
         if self._codec is None:
             self._codec = ChatCodec(
                 hf_tokenizer, thinking=settings.thinking, tools=shows_tools(settings.prompt)

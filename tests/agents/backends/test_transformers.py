@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
-from agents.backends.transformers import TransformersBackend, draw
+from agents.backends.drawing import draw
+from agents.backends.transformers import TransformersBackend
 from agents.sampling import SamplingParams
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.tiny_model import (
@@ -95,9 +96,9 @@ def test_batches_are_as_large_as_allowed() -> None:
     sizes: list[tuple[int, int]] = []
 
     class Watched(TransformersBackend):
-        def _run(self, jobs: Any) -> None:
+        def _start(self, jobs: Any) -> None:
             sizes.append((len(jobs), threading.get_ident()))
-            super()._run(jobs)
+            super()._start(jobs)
 
     short = [(ids("Hi"), SamplingParams(max_new_tokens=4))] * 7
     generated(Watched(plain_model(), batch_size=3), short)

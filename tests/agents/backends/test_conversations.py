@@ -1,0 +1,276 @@
+"""The engine in this process: what one conversation at a time would give, for many at once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from agents.backends.conversations import Conversations
+from agents.backends.transformers import TransformersBackend
+from agents.sampling import SamplingParams
+from tau2_gym.errors import InfrastructureError
+from tests.tiny_model import plain_model, rescored, tiny_tokenizer, torch
+
+CONTEXT = 160
+VOCABULARY = len(tiny_tokenizer())
+
+
+@cache
+def endless_model() -> Any:
+    """The plain model, without a token that ends turns."""
+    model = deepcopy(plain_model())
+    model.generation_config.eos_token_id = None
+    return model
+
+
+def engine(slots: int = 4, context: int = CONTEXT) -> TransformersBackend:
+    return TransformersBackend(
+        endless_model(), context=context, batch_size=slots, batch_tokens=slots * context
+    )
+
+
+def tokens(seed: int, count: int) -> list[int]:
+    return random.Random(seed).choices(range(VOCABULARY), k=count)
+
+
+Turn = tuple[list[int], list[int], list[float], str]
+"""Prompt, sampled tokens, their log-probabilities, and how it ended."""
+
+
+async def turn(
+    made: TransformersBackend, prompt: list[int], stop: tuple[int, ...] = (), **options: Any
+) -> Turn:
+    params = SamplingParams(**{"max_new_tokens": 8, **options})
+    found = await made.generate(prompt, params, "e/0", stop)
+    return prompt, list(found.ids), list(found.logprobs), found.finish_reason
+
+
+async def conversation(
+    made: TransformersBackend, number: int, turns: int, **options: Any
+) -> list[Turn]:
+    """Prompts of different lengths, each with the conversation so far."""
+    prompt, found = tokens(number, 3 + 9 * (number % 4)), list[Turn]()
+    for count in range(turns):
+        seed = 100 * number + count
+        found.append(await turn(made, prompt, seed=seed, **options))
+        prompt = [*prompt, *found[-1][1], *tokens(seed, 1 + number % 5)]
+    return found
+
+
+def conversations(
+    made: TransformersBackend, count: int, turns: int, **options: Any
+) -> list[list[Turn]]:
+    async def talk() -> list[list[Turn]]:
+        numbers = range(count)
+        return await asyncio.gather(
+            *(conversation(made, number, turns, **options) for number in numbers)
+        )
+
+    return asyncio.run(talk())
+
+
+def ask(made: TransformersBackend, *prompts: list[int], **options: Any) -> list[Turn]:
+    async def together() -> list[Turn]:
+        return await asyncio.gather(*(turn(made, prompt, **options) for prompt in prompts))
+
+    return asyncio.run(together())
+
+
+def watched(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """How many rows and columns each pass has, from now on."""
+    passes: list[tuple[int, int]] = []
+    plain = Conversations._logits
+
+    def watch(self: Conversations, ids: Any, at: Any, seen: Any) -> Any:
+        passes.append(tuple(ids.shape))
+        return plain(self, ids, at, seen)
+
+    monkeypatch.setattr(Conversations, "_logits", watch)
+    return passes
+
+
+# What is sampled
+
+
+@pytest.mark.parametrize(("count", "slots"), [(1, 4), (4, 4), (9, 2)])
+def test_greedy_tokens_are_those_of_a_plain_loop(count: int, slots: int) -> None:
+    for found in conversations(engine(slots), count, 2, temperature=0.0):
+        for prompt, sampled, *_ in found:
+            ids = list(prompt)
+            with torch.no_grad():
+                for _ in sampled:
+                    logits = plain_model()(input_ids=torch.tensor([ids])).logits
+                    ids.append(int(logits[0, -1].argmax()))
+            assert ids == prompt + sampled
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0.0}, {"temperature": 0.7}, {"top_k": 5}, {}])
+@pytest.mark.parametrize(("count", "slots"), [(1, 1), (3, 8), (8, 8), (9, 2)])
+def test_logprobs_are_those_of_one_pass(count: int, slots: int, options: dict[str, Any]) -> None:
+    for found in conversations(engine(slots), count, 3, **options):
+        for prompt, sampled, logprobs, _ in found:
+            heat = options.get("temperature", 1.0)
+            scores = rescored(plain_model(), prompt + sampled, heat)[len(prompt) - 1 :]
+            assert logprobs == pytest.approx(scores, abs=1e-4)
+
+
+def test_company_changes_nothing() -> None:
+    together = conversations(engine(3), 7, 3)
+    for number, found in enumerate(together):
+        alone = asyncio.run(conversation(engine(1), number, 3))
+        assert [sampled for _, sampled, *_ in found] == [sampled for _, sampled, *_ in alone]
+    assert len({tuple(sampled) for found in together for _, sampled, *_ in found}) == 21
+
+
+def test_the_same_requests_are_answered_alike() -> None:
+    made = engine(3)
+    first = conversations(made, 7, 3)
+    assert conversations(engine(3), 7, 3) == first
+    made.reset()
+    assert conversations(made, 7, 3) == first, "after the weights have changed, too"
+    (_, one, *_), (_, other, *_) = (ask(made, [5, 6], seed=seed)[0] for seed in (1, 2))
+    assert one != other
+
+
+requests = st.lists(
+    st.tuples(st.integers(1, 40), st.integers(1, 12), st.sampled_from([0.0, 0.8, 1.0])),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=25)
+@given(requests, st.integers(1, 5), st.integers(0, 3))
+def test_whatever_is_asked_together(
+    asked: list[tuple[int, int, float]], slots: int, wait: int
+) -> None:
+    """Requests of all lengths that come and go at different times, to one engine after another loop
+    has used it."""
+    made = engine(slots)
+    ask(made, tokens(0, 9))
+
+    async def late(number: int, length: int, most: int, heat: float) -> Turn:
+        for _ in range(wait * number):
+            await asyncio.sleep(0)
+        prompt = tokens(number, length)
+        return await turn(made, prompt, max_new_tokens=most, temperature=heat, seed=number)
+
+    async def together() -> list[Turn]:
+        return await asyncio.gather(*(late(n, *request) for n, request in enumerate(asked)))
+
+    found = asyncio.run(together())
+    for (prompt, sampled, logprobs, reason), (_, most, heat) in zip(found, asked, strict=True):
+        assert (len(sampled), reason) == (most, "length")
+        scores = rescored(plain_model(), prompt + sampled, heat)[len(prompt) - 1 :]
+        assert logprobs == pytest.approx(scores, abs=1e-4)
+
+
+# What is computed
+
+
+def test_a_conversation_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    turns = asyncio.run(conversation(engine(), 3, 3))
+    last, sampled, *_ = turns[-1]
+    # All but the last sampled token, which nobody has asked on from.
+    assert sum(columns for _, columns in passes) == len(last) + len(sampled) - 1
+    assert [rows for rows, _ in passes] == [1] * len(passes)
+
+
+def test_more_conversations_than_slots_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    found = conversations(engine(2), 6, 2)
+    assert max(rows for rows, _ in passes) == 2
+    assert all(len(turns) == 2 for turns in found)
+
+
+def test_nothing_is_kept_over_a_change_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    made = engine(2)
+    prompt = tokens(1, 20)
+    ((_, sampled, *_),) = ask(made, prompt)
+    made.reset()
+    passes.clear()
+    ask(made, [*prompt, *sampled, 7])
+    assert passes[0][1] == len(prompt) + len(sampled) + 1
+
+
+# Ends
+
+
+def test_ends() -> None:
+    ((_, free, _, reason),) = ask(engine(), [5, 6], temperature=0.0, max_new_tokens=12)
+    assert (len(free), reason) == (12, "length")
+    stop = free[3]
+    ((_, stopped, _, reason),) = ask(
+        engine(), [5, 6], temperature=0.0, max_new_tokens=12, stop=(stop, VOCABULARY - 1)
+    )
+    assert (stopped, reason) == (free[: free.index(stop) + 1], "stop")
+    full = tokens(0, CONTEXT - 3)
+    ((_, few, _, reason),) = ask(engine(), full, max_new_tokens=9)
+    assert (len(few), reason) == (3, "length")
+
+
+def test_the_last_places_of_a_context_are_as_good_as_the_first() -> None:
+    prompts = [tokens(seed, CONTEXT - 1 - seed) for seed in range(4)]
+    for prompt, sampled, logprobs, _ in ask(engine(2), *prompts):
+        scores = rescored(plain_model(), prompt + sampled, 1.0)[len(prompt) - 1 :]
+        assert logprobs == pytest.approx(scores, abs=1e-4)
+
+
+# Faults
+
+
+@pytest.mark.parametrize("others", [0, 1, 5])
+def test_a_failing_model_is_nobodys_fault_and_may_recover(others: int) -> None:
+    made = engine(2)
+    expected = ask(made, [5, 6])
+
+    async def fail() -> list[Any]:
+        calls = [turn(made, prompt) for prompt in (*[[7, 8]] * others, [10**6])]
+        return await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 10)
+
+    *_, failed = found = asyncio.run(fail())
+    assert isinstance(failed, InfrastructureError)
+    assert str(failed).startswith("the model failed: IndexError")
+    assert all(isinstance(one, InfrastructureError | tuple) for one in found)
+    assert ask(made, [5, 6]) == expected
+
+
+def test_requests_given_up_leave_room_for_others() -> None:
+    made = engine(1)
+    expected = ask(made, [5, 6])
+
+    async def give_up() -> None:
+        calls = [asyncio.create_task(turn(made, [7, 8], max_new_tokens=100)) for _ in "ab"]
+        for _ in range(30):
+            await asyncio.sleep(0)
+        for call in calls:
+            call.cancel()
+        assert await asyncio.wait_for(turn(made, [5, 6]), 10) == expected[0]
+
+    asyncio.run(give_up())
+
+
+def test_a_loop_that_ends_too_early_leaves_room_for_the_next() -> None:
+    made = engine(1)
+    expected = ask(made, [5, 6])
+
+    async def leave() -> None:
+        calls = [asyncio.create_task(turn(made, [7, 8], max_new_tokens=100)) for _ in "ab"]
+        for _ in range(30):
+            await asyncio.sleep(0)
+        assert not any(call.done() for call in calls)
+
+    async def ask_again() -> Turn:
+        return await asyncio.wait_for(turn(made, [5, 6]), 10)
+
+    asyncio.run(leave())
+    assert asyncio.run(ask_again()) == expected[0]
