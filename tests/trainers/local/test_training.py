@@ -275,7 +275,7 @@ def test_a_run_whose_episodes_are_all_faulted_ends(
     def fail(*_: Any) -> None:
         raise MemoryError("no room")
 
-    monkeypatch.setattr(trainer.engine, "_prepare", fail)
+    monkeypatch.setattr(trainer.engine, "_make_runner", fail)
     says = "all 8 episodes of a step faulted; the first: infrastructure fault: .*no room"
     with pytest.raises(RuntimeError, match=says):
         trainer.train_step()
