@@ -71,7 +71,9 @@ ELSEWHERE = {
     "tau2_gym/completion/httpx_limits.py": ["tests/test_httpx_limits.py"],
     "tau2_gym/completion/redaction.py": ["tests/test_redaction.py"],
     "tau2_gym/completion/servers.py": ["tests/test_servers.py"],
-    "tau2_gym/completion/wire.py": ["tests/test_hostile_servers.py"],
+    "tau2_gym/completion/wire.py": [
+        *("tests/test_completion.py", "tests/users/test_llm.py", "tests/test_hostile_servers.py")
+    ],
     "agents/runs/setup.py": [
         "tests/benchmarks/test_passk.py",
         "tests/benchmarks/test_model_runs.py",
