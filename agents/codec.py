@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from agents.tokenizer import load_tokenizer
 from tau2_gym.errors import ConfigError
 
 Chat = Sequence[Mapping[str, Any]]
@@ -95,18 +96,7 @@ class ChatCodec:
         Raises:
             ConfigError: no tokenizer can be loaded from there, or it does not do (see the class).
         """
-        try:
-            from transformers import AutoTokenizer
-        except ImportError as error:
-            raise ConfigError(
-                "a tokenizer takes transformers: pip install 'tau2-gym[sglang]'"
-            ) from error
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(path)
-        except (OSError, ValueError, KeyError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ConfigError(f"no tokenizer can be loaded from {path!r}: {reason}") from error
-        return cls(tokenizer, thinking=thinking, tools=tools)
+        return cls(load_tokenizer(path), thinking=thinking, tools=tools)
 
     def start(self, messages: Chat, tools: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
         """The first prompt of a conversation, ending where the model is to write.

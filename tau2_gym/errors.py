@@ -28,3 +28,8 @@ class InfrastructureError(RuntimeError):
 def one_of(what: str, value: object, allowed: Iterable[str]) -> ConfigError:
     """The error for a value outside a closed set, naming the set."""
     return ConfigError(f"unknown {what} {value!r}; allowed: {', '.join(sorted(allowed))}")
+
+
+def first_line(error: Exception) -> str:
+    """What a library says of an error, without what follows in further lines."""
+    return str(error).strip().partition("\n")[0]

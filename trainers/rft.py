@@ -15,6 +15,7 @@ from agents.checkpoints import find_model
 from agents.runs.exits import PLAIN, Command, end_with_faults, ending
 from agents.runs.options import takes
 from agents.runs.values import finite
+from agents.tokenizer import load_tokenizer
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, read_json
@@ -22,7 +23,6 @@ from trainers.collect import Play, collect, plan
 from trainers.data.dataset import ATTEMPTS, DATA, write_rows
 from trainers.data.selection import Rules, balanced, choose, dedupe, usable
 from trainers.data.sft_rows import Row, RowMaker, make_rows
-from trainers.local.learner import load_tokenizer
 from trainers.tasks import pool_note, refuse_test_tasks
 
 app = typer.Typer(add_completion=False)

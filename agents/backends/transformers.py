@@ -17,7 +17,7 @@ from agents.backends.base import ContextOverflow, Generation
 from agents.backends.jobs import Job, Runner
 from agents.sampling import SamplingParams
 from tau2_gym.completion.clocks import stopped_clocks
-from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.errors import ConfigError, InfrastructureError, first_line
 
 if TYPE_CHECKING:
     import torch
@@ -102,8 +102,9 @@ class TransformersBackend:
             tokenizer = AutoTokenizer.from_pretrained(path)
             model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
         except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ConfigError(f"no model can be loaded from {path!r}: {reason}") from error
+            raise ConfigError(
+                f"no model can be loaded from {path!r}: {first_line(error)}"
+            ) from error
         return cls(model.to(device), tokenizer, **options)
 
     async def ready(self) -> int:

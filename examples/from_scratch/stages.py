@@ -224,7 +224,7 @@ class Pipeline:
         return play(config, attempts, temperature)
 
     def _rows(self, name: str, records: Sequence[Record], rules: Rules) -> Path:
-        from trainers.local.learner import load_tokenizer
+        from agents.tokenizer import load_tokenizer
 
         plan = self.plan
         tokenizer = load_tokenizer(str(self.folder / "start"))

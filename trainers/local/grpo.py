@@ -14,18 +14,13 @@ import torch
 from rich.console import Console
 
 from agents.attempts import SUCCESS, TaskKey
+from agents.tokenizer import load_tokenizer
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
+from trainers.local.checkpoints import latest_checkpoint, save_checkpoint, save_model
 from trainers.local.engine import local_engine
 from trainers.local.experience import LocalMaker, local_samples
-from trainers.local.learner import (
-    Learner,
-    latest_checkpoint,
-    load_actor,
-    load_tokenizer,
-    save_checkpoint,
-    save_model,
-)
+from trainers.local.learner import Learner, load_actor
 from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics

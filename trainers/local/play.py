@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from agents.attempts import Attempt, Record
 from agents.rollout import rollout
+from agents.tokenizer import load_tokenizer
 from trainers.config import GRPOConfig
 from trainers.local.engine import local_engine
-from trainers.local.learner import load_actor, load_tokenizer
+from trainers.local.learner import load_actor
 from trainers.openrlhf.gpu_packages import SamplingParams
 from trainers.rollout.executor import EpisodeExecutor
 

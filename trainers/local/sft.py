@@ -10,17 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
+from agents.tokenizer import load_tokenizer
 from tau2_gym.errors import ConfigError
 from trainers.config import SFTConfig
 from trainers.data.dataset import read_rows
-from trainers.local.learner import (
-    Learner,
-    latest_checkpoint,
-    load_actor,
-    load_tokenizer,
-    save_checkpoint,
-    save_model,
-)
+from trainers.local.checkpoints import latest_checkpoint, save_checkpoint, save_model
+from trainers.local.learner import Learner, load_actor
 from trainers.log import RunLog
 from trainers.openrlhf.gpu_packages import gpu_packages_optional
 

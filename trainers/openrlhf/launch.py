@@ -16,7 +16,7 @@ import trainers
 from agents.checkpoints import looks_local
 from tau2_gym.errors import ConfigError
 from trainers.config import SETTINGS, GRPOConfig, SFTConfig
-from trainers.local.learner import CHECKPOINTS
+from trainers.local.checkpoints import CHECKPOINTS
 from trainers.openrlhf.arguments import grpo_arguments, sft_arguments
 
 ROOT = Path(trainers.__file__).resolve().parents[1]

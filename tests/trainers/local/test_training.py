@@ -27,7 +27,7 @@ from tests.trainers.local.small import torch
 from tests.trainers.playing import TASKS
 from trainers.config import GRPOConfig, SFTConfig
 from trainers.local import grpo, sft
-from trainers.local.learner import latest_checkpoint
+from trainers.local.checkpoints import latest_checkpoint
 from trainers.local.play import play
 from trainers.openrlhf.task_loader import TaskStream
 from trainers.rollout.curriculum import task_of
@@ -315,7 +315,8 @@ def test_a_step_plays_the_tasks_that_a_cluster_would_and_no_trial_twice(
         ]
 
     monkeypatch.setattr(trainer, "_play", play)
-    stream = TaskStream(trainer.sampler.tasks, trainer.config)
+    run = trainer.config.run.model_copy(update={"steps": 5})
+    stream = TaskStream(trainer.sampler.tasks, trainer.config.model_copy(update={"run": run}))
     asked: list[tuple[str, str]] = []
     for _ in range(5):
         trainer._sample()
