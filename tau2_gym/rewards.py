@@ -336,16 +336,17 @@ class Accountant:
 
     config: RewardConfig
     domain: str
-    counts: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, float] = field(init=False)
     """What has been counted so far, for each optional term that is paid."""
 
     def __post_init__(self) -> None:
-        if not self.counts:
-            self.counts = dict.fromkeys(self.config.terms, 0)
+        self.counts = dict.fromkeys(self.config.terms, 0)
 
     def fork(self) -> Accountant:
         """An independent copy."""
-        return Accountant(self.config, self.domain, dict(self.counts))
+        twin = object.__new__(Accountant)
+        twin.config, twin.domain, twin.counts = self.config, self.domain, self.counts.copy()
+        return twin
 
     @property
     def weights(self) -> Weights:

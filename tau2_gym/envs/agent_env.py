@@ -87,10 +87,11 @@ class Tau2Env(gym.Env[str, Any]):
 
     ## Arguments
     Args:
-        domain: airline, retail, telecom or mock.
+        domain: airline, retail, telecom or mock, or one from outside (see `domains.resolve`).
         task_split: train, test, base or full; telecom also small.
         task_ids: these tasks instead of a split.
-        user: `scripted`, `replay:FILE`, or any object with the method of `tau2_gym.users.User`.
+        user: a name (see `tau2_gym.users.make_user`), or any object with the method of
+            `tau2_gym.users.User`.
         reward: a preset's name, a `RewardConfig`, or its keyword arguments as a mapping.
         judge: a `tau2_gym.judge.Judge` for tasks that are graded by natural-language assertions.
         max_steps, max_errors, max_calls, validate_communication, solo, agent_stop: see

@@ -27,7 +27,7 @@ class Tau2VectorEnv(SyncVectorEnv):
 
     Args:
         num_envs: how many.
-        domain: airline, retail, telecom or mock.
+        domain: airline, retail, telecom or mock, or one from outside (see `domains.resolve`).
         autoreset_mode: NextStep (default), SameStep or Disabled.
         kwargs: arguments of `Tau2Env`, the same for all.
 
