@@ -12,12 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+from tau2_gym.actions import Action
 from tau2_gym.completion.faults import ContextOverflow
 from tau2_gym.completion.metering import Usage
 from tau2_gym.errors import ConfigError, InfrastructureError
-
-Action = str | Mapping[str, Any]
-"""What an environment's `step` takes: text in any accepted form, or an OpenAI assistant message."""
 
 
 @dataclass(frozen=True, slots=True)

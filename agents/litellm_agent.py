@@ -16,7 +16,7 @@ from tau2_gym.completion import (
     run_sync,
 )
 
-Memory = tuple[ExactTokens | None, ...]
+ReplyMemory = tuple[ExactTokens | None, ...]
 """The tokens of each turn so far, None for a turn whose tokens the server did not return."""
 
 
@@ -45,7 +45,7 @@ class LiteLLMAgent:
         """
         return action_of(run_sync(self._complete(view, seed)))
 
-    async def aact(self, view: AgentView, memory: Memory | None, seed: int) -> Reply:
+    async def aact(self, view: AgentView, memory: ReplyMemory | None, seed: int) -> Reply:
         """The next action.
 
         Raises:

@@ -49,7 +49,7 @@ class Draft:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TokenMemory:
     """What a `TokenAgent` remembers of an episode. Never changed, so that forks can share it.
 
     Attributes:
@@ -87,7 +87,7 @@ class TokenAgent:
     prompt: PromptBuilder = field(default_factory=lambda: make_prompt("official"))
     one_segment: bool = False
 
-    async def aact(self, view: AgentView, memory: Memory | None, seed: int) -> Reply:
+    async def aact(self, view: AgentView, memory: TokenMemory | None, seed: int) -> Reply:
         """The next action. Stops with `context_overflow` when the conversation has outgrown the
         model's context; nothing is ever cut out of a prompt.
 
@@ -122,7 +122,7 @@ class TokenAgent:
             Usage(len(draft.ids), len(generation.ids), calls=1),
         )
 
-    def trajectory(self, memory: Memory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
+    def trajectory(self, memory: TokenMemory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
         """The tokens of an episode that has ended.
 
         Args:
@@ -139,13 +139,13 @@ class TokenAgent:
         rest = enumerate(ledgers)
         return Trajectory(tuple(_segment(draft, rest) for draft in memory.drafts), meta)
 
-    def _start(self, view: AgentView) -> Memory:
+    def _start(self, view: AgentView) -> TokenMemory:
         messages = ({"role": "system", "content": self.prompt(view)}, *view.messages)
         ids = self.codec.start(messages, view.tools)
         draft = Draft(ids, since=len(messages))
-        return Memory(uuid4().hex, messages, len(view.messages), (draft,))
+        return TokenMemory(uuid4().hex, messages, len(view.messages), (draft,))
 
-    def _go_on(self, view: AgentView, memory: Memory) -> Memory:
+    def _go_on(self, view: AgentView, memory: TokenMemory) -> TokenMemory:
         """The memory with what has arrived since the agent's last turn."""
         # The first of the new messages is the agent's own, which the model knows better.
         new = tuple(view.messages[memory.seen + 1 :])

@@ -24,6 +24,8 @@ from tau2_gym.types import INVALID_CALL, Message, ToolCall
 from tau2_gym.users.base import STOP
 
 Action = str | Mapping[str, Any]
+"""What an environment's `step` takes: text in any accepted form, or an OpenAI assistant message."""
+
 Call = tuple[str, dict[str, Any]]
 
 BLOCK = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)

@@ -15,9 +15,9 @@ from typing import Any
 from tau2_gym.domains.base import Domain
 from tau2_gym.domains.world import Difference, World
 from tau2_gym.types import (
-    Action,
     Checks,
     Criteria,
+    ExpectedAction,
     Message,
     Requestor,
     RewardBasis,
@@ -28,7 +28,7 @@ from tau2_gym.types import (
 )
 
 
-def action_matches(action: Action, call: ToolCall) -> bool:
+def action_matches(action: ExpectedAction, call: ToolCall) -> bool:
     """Whether a call counts as the expected action.
 
     Names must be equal. Of the arguments, those named in `compare_args` are compared; without it,
@@ -44,7 +44,7 @@ def action_matches(action: Action, call: ToolCall) -> bool:
     return given == wanted
 
 
-def action_performed(action: Action, call: ToolCall) -> bool:
+def action_performed(action: ExpectedAction, call: ToolCall) -> bool:
     """Whether a call has the compared arguments of the *expected* call: those named in
     `compare_args`, without it all of them. Unlike in `action_matches`, a call without arguments
     does not count as one with the right arguments."""

@@ -3,7 +3,7 @@
 `Role`, `Requestor`      who acts, who asked for a tool call
 `ToolCall`, `Message`    what is said and done in a conversation
 `ToolKind`, `ToolSpec`   what a tool is
-`Action`                 one expected tool call of a task (a "gold action")
+`ExpectedAction`         one expected tool call of a task (a "gold action")
 `EnvFunction`            a function of the world a task calls: initialisation or assertion
 `InitialState`, `Criteria`, `Task`   a task, its start and how it is graded
 `RewardBasis`            what the official reward of a task multiplies
@@ -161,7 +161,7 @@ class ToolSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Action:
+class ExpectedAction:
     """A tool call a task expects. `compare_args`: see `tau2_gym.grading.action_matches`."""
 
     name: str
@@ -209,7 +209,7 @@ class Criteria:
     """How a task is graded. `actions` and `env_assertions` are None where the task has no such key,
     which tau2-bench treats differently from an empty list."""
 
-    actions: tuple[Action, ...] | None = None
+    actions: tuple[ExpectedAction, ...] | None = None
     env_assertions: tuple[EnvFunction, ...] | None = None
     communicate: tuple[str, ...] = ()
     nl_assertions: tuple[str, ...] = ()

@@ -23,9 +23,9 @@ from tau2_gym.grading import (
     similarity,
 )
 from tau2_gym.types import (
-    Action,
     Checks,
     Criteria,
+    ExpectedAction,
     InitialState,
     Message,
     RewardBasis,
@@ -75,7 +75,7 @@ def graded(*basis: RewardBasis) -> Task:
 def test_an_action_is_matched_by_the_arguments_it_compares(
     compare: tuple[str, ...] | None, arguments: dict[str, Any], matches: bool
 ) -> None:
-    action = Action("f", {"a": 1, "b": 2}, compare_args=compare)
+    action = ExpectedAction("f", {"a": 1, "b": 2}, compare_args=compare)
     assert action_matches(action, ToolCall("f", arguments)) is matches
     assert not action_matches(action, ToolCall("g", arguments))
 
@@ -108,7 +108,7 @@ def test_an_action_is_matched_by_the_arguments_it_compares(
 def test_an_action_is_performed_with_the_arguments_of_the_expected_call(
     compare: tuple[str, ...] | None, arguments: dict[str, Any], performed: bool
 ) -> None:
-    action = Action("f", {"a": 1, "b": 2}, compare_args=compare)
+    action = ExpectedAction("f", {"a": 1, "b": 2}, compare_args=compare)
     assert action_performed(action, ToolCall("f", arguments)) is performed
     assert not action_performed(action, ToolCall("g", arguments))
 
@@ -136,10 +136,10 @@ class TestPerformed:
     """Which calls perform which of the expected actions."""
 
     ACTIONS = (
-        Action("get_users", {}),
-        Action("create_task", {"user_id": "user_1", "title": "Milk"}),
-        Action("create_task", {"user_id": "user_1", "title": "Milk"}),
-        Action("transfer_to_human_agents", {"summary": "Help"}),
+        ExpectedAction("get_users", {}),
+        ExpectedAction("create_task", {"user_id": "user_1", "title": "Milk"}),
+        ExpectedAction("create_task", {"user_id": "user_1", "title": "Milk"}),
+        ExpectedAction("transfer_to_human_agents", {"summary": "Help"}),
     )
 
     def checks(self, *calls: ToolCall, history: tuple[Message, ...] = ()) -> Checks:
@@ -184,7 +184,7 @@ class TestPerformed:
 
 
 def test_who_called_does_not_matter() -> None:
-    action = Action("f", {"a": 1}, "user")
+    action = ExpectedAction("f", {"a": 1}, "user")
     assert action_matches(action, ToolCall("f", {"a": 1}, requestor="assistant"))
 
 

@@ -21,7 +21,7 @@ from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, read_json
 from trainers.collect import Play, collect, plan
 from trainers.data.dataset import ATTEMPTS, DATA, write_rows
-from trainers.data.selection import Rules, balanced, choose, dedupe, usable
+from trainers.data.selection import SelectionRules, balanced, choose, dedupe, usable
 from trainers.data.sft_rows import Row, RowMaker, make_rows
 from trainers.tasks import pool_note, refuse_test_tasks
 
@@ -68,7 +68,7 @@ def read_attempts(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def make_data(
-    attempts: Attempts, rules: Rules, maker: RowMaker
+    attempts: Attempts, rules: SelectionRules, maker: RowMaker
 ) -> tuple[list[Row], dict[str, Any]]:
     """Filter attempts, make rows of them, drop doubles, balance domains.
 
@@ -199,7 +199,7 @@ def main(
     """
     console = Console()
     with ending(console):
-        rules = Rules(
+        rules = SelectionRules(
             min_reward, best_partial if best_partial <= 1 else None, balance or None, play.seed
         )
         if given is None:

@@ -25,7 +25,7 @@ from tau2_gym.journal import write_json
 from tau2_gym.users import make_user
 from trainers.config import GRPOConfig, SFTConfig
 from trainers.data.dataset import write_rows
-from trainers.data.selection import Rules, choose, dedupe
+from trainers.data.selection import SelectionRules, choose, dedupe
 from trainers.data.sft_rows import RowMaker, make_rows
 from trainers.sections import (
     Algorithm,
@@ -86,7 +86,7 @@ class Pipeline:
         """Fine-tune on demonstrations by the `workflow` agent."""
         plan, folder = self.plan, self.folder / "sft"
         if not (folder / "model").exists():
-            data = self._rows("sft", self._show(self.tasks.demonstrations), Rules())
+            data = self._rows("sft", self._show(self.tasks.demonstrations), SelectionRules())
             self._fine_tune(model, data, folder, plan.sft_steps, plan.sft_lr)
         return folder / "model"
 
@@ -97,7 +97,7 @@ class Pipeline:
             with self._timed("rft sampling"):
                 played = self._try_pool(model, "rft")
             shown = self._show(self.tasks.demonstrations)
-            data = self._rows("rft", [*played, *shown], Rules(best_partial=None))
+            data = self._rows("rft", [*played, *shown], SelectionRules(best_partial=None))
             self._fine_tune(model, data, folder, plan.rft_steps, plan.rft_lr)
         return folder / "model"
 
@@ -223,7 +223,7 @@ class Pipeline:
         config = self.grpo_config(model, arm, self.folder, self.tasks.practice, 1, 1.0)
         return play(config, attempts, temperature)
 
-    def _rows(self, name: str, records: Sequence[Record], rules: Rules) -> Path:
+    def _rows(self, name: str, records: Sequence[Record], rules: SelectionRules) -> Path:
         from agents.tokenizer import load_tokenizer
 
         plan = self.plan

@@ -9,9 +9,9 @@ from typing import Any
 from tau2_gym.errors import DataError
 from tau2_gym.frozen import frozen
 from tau2_gym.types import (
-    Action,
     Criteria,
     EnvFunction,
+    ExpectedAction,
     InitialState,
     Message,
     RewardBasis,
@@ -138,9 +138,9 @@ def _criteria(row: Mapping[str, Any] | None) -> Criteria | None:
     )
 
 
-def _action(row: Mapping[str, Any]) -> Action:
+def _action(row: Mapping[str, Any]) -> ExpectedAction:
     compare = row.get("compare_args")
-    return Action(
+    return ExpectedAction(
         name=row["name"],
         arguments=frozen(dict(row["arguments"])),
         requestor=row.get("requestor") or "assistant",

@@ -15,7 +15,7 @@ from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.types import Message, ToolCall
 from tau2_gym.users.base import UserView
 from tau2_gym.users.scripting.cues import Cue, cues
-from tau2_gym.users.scripting.dialogue import Turn, turns
+from tau2_gym.users.scripting.dialogue import Exchange, turns
 from tau2_gym.users.scripting.errands import Errand, Use, Verify
 from tau2_gym.users.scripting.instructions import Reading, read
 from tau2_gym.users.scripting.memory import Memory, Statement, memory
@@ -72,7 +72,7 @@ class _Mind:
 
     def __init__(self, view: UserView, voice: Voice, patience: int) -> None:
         *past, self.now = turns(view.messages)
-        self.past: Sequence[Turn] = past
+        self.past: Sequence[Exchange] = past
         self.voice = voice
         self.patience = patience
         self.position = len(view.messages)
@@ -203,7 +203,7 @@ class _Mind:
         words = self._objection() if closing else []
         if not (parts or words):
             words = [self.voice.acknowledge()]
-        now = Turn(self.now.told, self.now.deeds, "\n".join([*parts, *words]))
+        now = Exchange(self.now.told, self.now.deeds, "\n".join([*parts, *words]))
         if led_nowhere((*self.past, now), self.patience, self.known, self.around):
             return [self.voice.give_up()]
         return words

@@ -9,13 +9,13 @@ import agents
 from agents import AgentView
 from agents.oracle import CLOSING, OracleAgent, plan
 from tau2_gym.actions import parse_action
-from tau2_gym.types import Action, Criteria, Scenario, Task, ToolCall
+from tau2_gym.types import Criteria, ExpectedAction, Scenario, Task, ToolCall
 from tests.helpers import make, some
 
 ACTIONS = (
-    Action("find", {"name": "Ann"}),
-    Action("switch", {"on": True, "mode": "4g"}, "user"),
-    Action("close", {}),
+    ExpectedAction("find", {"name": "Ann"}),
+    ExpectedAction("switch", {"on": True, "mode": "4g"}, "user"),
+    ExpectedAction("close", {}),
 )
 
 

@@ -20,8 +20,8 @@ from agents.codec import ChatCodec, has_reasoning
 from agents.prompts import make_prompt
 from agents.sampling import SamplingParams
 from agents.token_agent import (
-    Memory,
     TokenAgent,
+    TokenMemory,
     sglang_agent,
     transformers_agent,
 )
@@ -66,7 +66,7 @@ class Spy:
 class Played:
     """An episode: the agent's memory, what its turns earned, what it did."""
 
-    memory: Memory
+    memory: TokenMemory
     ledgers: list[dict[str, float]] = field(default_factory=list)
     actions: list[Any] = field(default_factory=list)
     session: Session | None = None
@@ -88,7 +88,7 @@ async def play(
 ) -> Played:
     """Play a task's first turns. `tools` is how many of them the agent is shown."""
     session = Session(get_domain(task.domain), task, Rules(**rules), RewardConfig(), seed)
-    played, memory = Played(Memory("", (), 0, ())), None
+    played, memory = Played(TokenMemory("", (), 0, ())), None
     for _ in range(turns):
         while session.turn is Role.USER:
             session.user_acts(Puppet().respond(session.user_view(), seed))

@@ -10,7 +10,7 @@ import pytest
 from tau2_gym.domains import DOMAINS, base
 from tau2_gym.domains.base import Domain, check_split, get_domain
 from tau2_gym.errors import ConfigError, DataError
-from tau2_gym.types import Action, Criteria, EnvFunction, InitialState, Message, ToolCall
+from tau2_gym.types import Criteria, EnvFunction, ExpectedAction, InitialState, Message, ToolCall
 from tests.helpers import gold_calls, some
 
 SPLITS = {
@@ -165,7 +165,7 @@ class TestExpected:
         """Bills have random names in tau2-bench, so that the two never agree there."""
         telecom = get_domain("telecom")
         refuel = {"customer_id": "C1002", "line_id": "L1004", "gb_amount": 2.0}
-        action = Action("refuel_data", refuel)
+        action = ExpectedAction("refuel_data", refuel)
         task = telecom.task(telecom.task_ids("base")[0])
         task = replace(task, id="refuel", criteria=Criteria(actions=(action,)))
         world = telecom.start(task)

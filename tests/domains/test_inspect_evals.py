@@ -13,7 +13,7 @@ from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
 from tau2_gym.grading import Grader
-from tau2_gym.types import Action, Criteria, EnvFunction, Message
+from tau2_gym.types import Criteria, EnvFunction, ExpectedAction, Message
 from tau2_gym.users.llm import LLMUser
 from tests.helpers import RECORDINGS, after_gold, gold_calls, make, needs_recordings, some
 
@@ -188,7 +188,9 @@ class TestLayouts:
 
 class TestTelecom:
     # A customer without a draft bill, so that refuelling makes a new one.
-    REFUEL = Action("refuel_data", {"customer_id": "C1002", "line_id": "L1004", "gb_amount": 2.0})
+    REFUEL = ExpectedAction(
+        "refuel_data", {"customer_id": "C1002", "line_id": "L1004", "gb_amount": 2.0}
+    )
 
     def refuelled(self) -> tuple[Any, Any]:
         """What the tool returned, and the new bill."""

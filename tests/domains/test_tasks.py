@@ -11,9 +11,9 @@ from tau2_gym.domains.base import Domain
 from tau2_gym.domains.tasks import TaskTable, parse_task
 from tau2_gym.errors import DataError
 from tau2_gym.types import (
-    Action,
     Criteria,
     EnvFunction,
+    ExpectedAction,
     InitialState,
     Message,
     RewardBasis,
@@ -91,9 +91,9 @@ def test_a_task_is_read_whole() -> None:
     )
     assert task.criteria == Criteria(
         actions=(
-            Action("refund", {"id": "o1"}),
-            Action("look", {}, "user", ()),
-            Action("pay", {"x": 1, "y": 2}, "assistant", ("x",)),
+            ExpectedAction("refund", {"id": "o1"}),
+            ExpectedAction("look", {}, "user", ()),
+            ExpectedAction("pay", {"x": 1, "y": 2}, "assistant", ("x",)),
         ),
         env_assertions=(EnvFunction("assistant", "is_paid", {}, expected=False),),
         communicate=("12.50",),

@@ -19,7 +19,7 @@ pytest.importorskip("openrlhf", reason="OpenRLHF is not installed: see docs/trai
 
 from tau2_gym.domains.base import get_domain
 from trainers.config import GRPOConfig, load_config
-from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.openrlhf.gpu_packages import EngineSampling
 from trainers.rollout.executor import EpisodeExecutor
 
 TOKENIZER = tiny_tokenizer("instruct")
@@ -99,7 +99,7 @@ def played(
     max_length: int = 32768,
 ) -> list[Response]:
     """Play episodes, all at once."""
-    shared = params or SamplingParams(logprobs=1)
+    shared = params or EngineSampling(logprobs=1)
 
     async def play() -> list[Response]:
         return await asyncio.gather(

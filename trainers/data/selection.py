@@ -24,7 +24,7 @@ ROUNDING = 1 - SUCCESS
 
 
 @dataclass(frozen=True)
-class Rules:
+class SelectionRules:
     """What is kept.
 
     Attributes:
@@ -63,7 +63,7 @@ def usable(attempt: Attempt) -> bool:
     )
 
 
-def choose(attempts: Iterable[Attempt], rules: Rules) -> list[Attempt]:
+def choose(attempts: Iterable[Attempt], rules: SelectionRules) -> list[Attempt]:
     """The attempts that the rules keep, in order. Of equal partial scores the first trial's counts."""
     tasks: dict[tuple[str, str], list[Attempt]] = {}
     for attempt in attempts:
@@ -88,7 +88,7 @@ def dedupe(rows: Iterable[Row]) -> list[Row]:
     return list(first.values())
 
 
-def balanced(rows: Sequence[Row], rules: Rules) -> list[Row]:
+def balanced(rows: Sequence[Row], rules: SelectionRules) -> list[Row]:
     """The rows without those by which a domain exceeds its share, in order.
 
     A domain that must give some up keeps a first row of each of its tasks, in an order drawn by the

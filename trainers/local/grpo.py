@@ -24,7 +24,7 @@ from trainers.local.learner import Learner, load_actor
 from trainers.local.update import PolicyUpdate
 from trainers.log import RunLog
 from trainers.metrics import evaluation_metrics, training_metrics
-from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.openrlhf.gpu_packages import EngineSampling
 from trainers.rollout.curriculum import task_of
 from trainers.rollout.executor import EpisodeExecutor, refuse_all_faulted
 from trainers.rollout.task_sampler import TaskSampler
@@ -194,7 +194,7 @@ class LocalTrainer:
         self, numbered: Sequence[tuple[TaskKey, int]], temperature: float
     ) -> list[dict[str, Any]]:
         rollout = self.config.rollout
-        asked = SamplingParams(temperature=temperature, logprobs=1)
+        asked = EngineSampling(temperature=temperature, logprobs=1)
         gate = asyncio.Semaphore(rollout.concurrency)
         self.engine.reset()
 

@@ -11,7 +11,7 @@ from agents.tokenizer import load_tokenizer
 from trainers.config import GRPOConfig
 from trainers.local.engine import local_engine
 from trainers.local.learner import load_actor
-from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.openrlhf.gpu_packages import EngineSampling
 from trainers.rollout.executor import EpisodeExecutor
 
 
@@ -34,7 +34,7 @@ def play(config: GRPOConfig, attempts: Sequence[Attempt], temperature: float) ->
     actor = load_actor(config.model, config.hardware)
     engine = local_engine(actor.model, settings.context, settings.concurrency)
     executor = EpisodeExecutor(config, threaded=False)
-    sampling = SamplingParams(temperature=temperature, logprobs=1)
+    sampling = EngineSampling(temperature=temperature, logprobs=1)
 
     async def collect() -> dict[tuple[str, str, int], Record]:
         player = executor.player(sampling, settings.context, tokenizer, engine)

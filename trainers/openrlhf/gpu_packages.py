@@ -18,7 +18,7 @@ from typing import Any
 
 
 @dataclass
-class SamplingParams:
+class EngineSampling:
     """What OpenRLHF tells vLLM about sampling."""
 
     temperature: float = 1.0
@@ -51,7 +51,7 @@ def _flash_attn() -> dict[str, dict[str, Any]]:
 def _vllm() -> dict[str, dict[str, Any]]:
     absent = _absent("vllm")
     return {
-        "vllm": {"SamplingParams": SamplingParams, "__version__": "0"},
+        "vllm": {"SamplingParams": EngineSampling, "__version__": "0"},
         "vllm.inputs": {"TokensPrompt": absent},
         "vllm.utils": {"random_uuid": absent},
     }

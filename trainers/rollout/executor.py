@@ -31,7 +31,7 @@ from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
-from agents.token_agent import Memory, TokenAgent
+from agents.token_agent import TokenAgent, TokenMemory
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import Ledger, RewardConfig
@@ -71,13 +71,13 @@ class TurnLimit:
     agent: TokenAgent
     limit: int | None
 
-    async def aact(self, view: AgentView, memory: Memory | None, seed: int) -> Reply:
+    async def aact(self, view: AgentView, memory: TokenMemory | None, seed: int) -> Reply:
         """As the agent; stops with `max_turns` at the limit."""
         if self.limit is not None and view.turn >= self.limit:
             return Reply(None, memory, stop="max_turns")
         return await self.agent.aact(view, memory, seed)
 
-    def trajectory(self, memory: Memory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
+    def trajectory(self, memory: TokenMemory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
         """As the agent."""
         return self.agent.trajectory(memory, ledgers, **meta)
 

@@ -18,7 +18,7 @@ class Deed:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class Exchange:
     """What the agent said (None before it said anything), and the user's answer to it."""
 
     told: str | None
@@ -26,20 +26,20 @@ class Turn:
     said: str | None
 
 
-def turns(messages: Sequence[Message]) -> tuple[Turn, ...]:
+def turns(messages: Sequence[Message]) -> tuple[Exchange, ...]:
     """The turns of a conversation, oldest first; the last one is the one to be answered.
 
     A turn starts with each text of the agent's. Calls without a result, of a conversation cut off in
     between, are left out.
     """
-    found: list[Turn] = []
+    found: list[Exchange] = []
     told: str | None = None
     calls: list[ToolCall] = []
     deeds: list[Deed] = []
     said: list[str] = []
 
     def close() -> None:
-        found.append(Turn(told, tuple(deeds), "\n".join(said) or None))
+        found.append(Exchange(told, tuple(deeds), "\n".join(said) or None))
 
     for message in messages:
         content = message.content or ""

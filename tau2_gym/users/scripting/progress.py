@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tau2_gym.users.scripting.cues import Cue, cues
-from tau2_gym.users.scripting.dialogue import Deed, Turn
+from tau2_gym.users.scripting.dialogue import Deed, Exchange
 from tau2_gym.users.scripting.instructions import read
 from tau2_gym.users.scripting.memory import Memory
 from tau2_gym.users.scripting.performing import Circumstances
@@ -14,7 +14,7 @@ from tau2_gym.users.scripting.words import spoken
 
 
 def led_nowhere(
-    conversation: Sequence[Turn], patience: int, known: Memory, around: Circumstances
+    conversation: Sequence[Exchange], patience: int, known: Memory, around: Circumstances
 ) -> bool:
     """Whether the last `patience` turns of a conversation were all fruitless."""
     if len(conversation) < patience:
@@ -25,7 +25,9 @@ def led_nowhere(
     )
 
 
-def is_fruitful(turn: Turn, before: Sequence[Turn], known: Memory, around: Circumstances) -> bool:
+def is_fruitful(
+    turn: Exchange, before: Sequence[Exchange], known: Memory, around: Circumstances
+) -> bool:
     """Whether a turn made the user do or say something new.
 
     New are a change of the phone, a look not taken since the last change, something of the scenario
@@ -51,7 +53,7 @@ def _looked(deed: Deed, since: Sequence[Deed], around: Circumstances) -> bool:
     return False
 
 
-def _says_more(turn: Turn, before: Sequence[Turn], known: Memory) -> bool:
+def _says_more(turn: Exchange, before: Sequence[Exchange], known: Memory) -> bool:
     """Whether the user said something of its scenario that it had not said."""
     words = turn.said or ""
     earlier = "\n".join(other.said for other in before if other.said)
@@ -62,7 +64,7 @@ def _says_more(turn: Turn, before: Sequence[Turn], known: Memory) -> bool:
     return any(value in words and value not in earlier for value in values)
 
 
-def _seeks_consent(turn: Turn, around: Circumstances) -> bool:
+def _seeks_consent(turn: Exchange, around: Circumstances) -> bool:
     """Whether the agent asked for a yes or a no."""
     if turn.told is None:
         return False

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tau2_gym.errors import ConfigError
-from trainers.data.selection import Rules, balanced, choose, dedupe
+from trainers.data.selection import SelectionRules, balanced, choose, dedupe
 
 
 def attempt(task: str, trial: int, reward: float | None, partial: float, **more: Any) -> Any:
@@ -17,7 +17,7 @@ def attempt(task: str, trial: int, reward: float | None, partial: float, **more:
 
 
 def kept(attempts: list[Any], **rules: Any) -> list[tuple[str, int]]:
-    return [(row["task_id"], row["trial"]) for row in choose(attempts, Rules(**rules))]
+    return [(row["task_id"], row["trial"]) for row in choose(attempts, SelectionRules(**rules))]
 
 
 ATTEMPTS = [
@@ -57,18 +57,18 @@ def test_a_score_at_a_threshold_is_kept_however_it_was_rounded() -> None:
 @pytest.mark.parametrize("value", [-0.01, 1.01])
 def test_impossible_scores_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"^{name} must lie in \[0, 1\], not {value}$"):
-        Rules(**{name: value})  # type: ignore[arg-type]
+        SelectionRules(**{name: value})  # type: ignore[arg-type]
 
 
 def test_impossible_balances_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"^balance must be at least 1, not 0\.5$"):
-        Rules(balance=0.5)
+        SelectionRules(balance=0.5)
 
 
 def test_the_extremes_are_possible() -> None:
     for value in (0.0, 1.0):
-        Rules(min_reward=value, best_partial=value, balance=1.0)
-    assert Rules() == Rules(min_reward=1.0, best_partial=0.6, balance=3.0, seed=0)
+        SelectionRules(min_reward=value, best_partial=value, balance=1.0)
+    assert SelectionRules() == SelectionRules(min_reward=1.0, best_partial=0.6, balance=3.0, seed=0)
 
 
 def rows(domain: str, tasks: int, each: int) -> list[dict[str, Any]]:
@@ -87,13 +87,13 @@ def test_a_conversation_counts_once_whatever_its_task() -> None:
 
 def test_no_domain_has_more_than_its_share() -> None:
     found = [*rows("airline", 2, 2), *rows("retail", 10, 1), *rows("telecom", 20, 5)]
-    left = balanced(found, Rules(balance=3))
+    left = balanced(found, SelectionRules(balance=3))
     assert Counter(row["domain"] for row in left) == {"airline": 4, "retail": 10, "telecom": 12}
     assert [row for row in found if row in left] == left, "in order"
-    assert balanced(found, Rules(balance=3)) == left
-    assert balanced(found, Rules(balance=3, seed=1)) != left
-    assert balanced(found, Rules(balance=None)) == found
-    assert balanced([], Rules()) == []
+    assert balanced(found, SelectionRules(balance=3)) == left
+    assert balanced(found, SelectionRules(balance=3, seed=1)) != left
+    assert balanced(found, SelectionRules(balance=None)) == found
+    assert balanced([], SelectionRules()) == []
 
 
 def test_tasks_that_were_solved_often_give_up_rows_first() -> None:
@@ -101,7 +101,7 @@ def test_tasks_that_were_solved_often_give_up_rows_first() -> None:
         rows("telecom", 1, 50),
         [{**row, "task_id": f"x{row['task_id']}"} for row in rows("telecom", 9, 1)],
     )
-    left = balanced([*rows("airline", 4, 1), *often, *seldom], Rules(balance=3))
+    left = balanced([*rows("airline", 4, 1), *often, *seldom], SelectionRules(balance=3))
     assert Counter(row["task_id"] for row in left if row["domain"] == "telecom") == {
         "0": 3,
         **{f"x{number}": 1 for number in range(9)},

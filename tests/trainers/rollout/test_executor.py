@@ -36,7 +36,7 @@ from tests.trainers.scripted import (
     played,
 )
 from trainers.config import SETTINGS
-from trainers.openrlhf.gpu_packages import SamplingParams
+from trainers.openrlhf.gpu_packages import EngineSampling
 from trainers.rollout.executor import (
     EpisodeExecutor,
     settings_of_environment,
@@ -322,7 +322,7 @@ def test_every_setting_of_the_environment_reaches_the_episode(
 
     def player(**more: Any) -> Player:
         executor = EpisodeExecutor(config(**{**settings, **more}), threaded=False)
-        return executor.player(SamplingParams(), 4096, TOKENIZER, None)
+        return executor.player(EngineSampling(), 4096, TOKENIZER, None)
 
     before, after = found(player()), found(player(**{f"environment.{name}": value}))
     assert before != after
@@ -424,7 +424,7 @@ def test_what_was_graded_is_what_is_paid(
 
 
 def test_parameters_are_copied_and_completed() -> None:
-    shared = SamplingParams(temperature=0.7, top_p=1.0, max_tokens=None)
+    shared = EngineSampling(temperature=0.7, top_p=1.0, max_tokens=None)
     before = dict(vars(shared))
     engine = ScriptedEngine(LONG)
     labels = [asked_for("retail", RETAIL)] * 3
@@ -441,7 +441,7 @@ def test_parameters_are_copied_and_completed() -> None:
 
 def test_parameters_that_can_be_cloned_are_cloned() -> None:
     @dataclass
-    class Cloned(SamplingParams):
+    class Cloned(EngineSampling):
         clones: int = 0
 
         def clone(self) -> Cloned:
@@ -666,7 +666,7 @@ def recorded(
     executor = EpisodeExecutor(config(**settings), threaded=False)
 
     async def play() -> Record:
-        player = executor.player(SamplingParams(), 32768, TOKENIZER, ScriptedEngine(lines))
+        player = executor.player(EngineSampling(), 32768, TOKENIZER, ScriptedEngine(lines))
         return await player.play(Attempt(domain, task_id, 0, 5))
 
     record = asyncio.run(play())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tau2_gym.types import Message, ToolCall
-from tau2_gym.users.scripting.dialogue import Deed, Turn, turns
+from tau2_gym.users.scripting.dialogue import Deed, Exchange, turns
 
 
 def call(name: str, number: str) -> ToolCall:
@@ -27,16 +27,16 @@ def test_turns() -> None:
         ]
     )
     assert found == (
-        Turn("Hi!", (), "Hello."),
-        Turn("Do a and b.", (Deed(b, "B", False), Deed(a, "A", False)), None),
+        Exchange("Hi!", (), "Hello."),
+        Exchange("Do a and b.", (Deed(b, "B", False), Deed(a, "A", False)), None),
     )
 
 
 def test_the_user_may_speak_first() -> None:
-    assert turns([]) == (Turn(None, (), None),)
+    assert turns([]) == (Exchange(None, (), None),)
     assert turns([Message("user", "Hm."), Message("assistant", "Yes?")]) == (
-        Turn(None, (), "Hm."),
-        Turn("Yes?", (), None),
+        Exchange(None, (), "Hm."),
+        Exchange("Yes?", (), None),
     )
 
 
@@ -47,4 +47,4 @@ def test_what_has_no_counterpart_is_left_out() -> None:
         Message("user", tool_calls=(call("a", "1"),)),
         Message("assistant", " "),
     ]
-    assert turns(messages) == (Turn("Go.", (), None),)
+    assert turns(messages) == (Exchange("Go.", (), None),)
