@@ -15,7 +15,6 @@ module with the fault in it and what depends on it, which saves most of the time
 from __future__ import annotations
 
 import argparse
-import ast
 import difflib
 import gc
 import json
@@ -36,10 +35,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import PACKAGES as OURS
+from tests.imports import ROOT, imported, modules
 from tests.mutants import Mutant, mutants
 
-ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("tau2_gym", "agents", "benchmarks", "trainers", "examples", "tests")
+PACKAGES = (*OURS, "tests")
 ENOUGH = 0.95
 
 CORE = (
@@ -145,7 +145,10 @@ class Check:
                 shutil.copyfile(ROOT / name, copy / name)
         if (ROOT.parent / "shared").is_dir():  # recordings lie beside the repository
             (copy.parent / "shared").symlink_to((ROOT.parent / "shared").resolve())
-        self.imports = {name: _imported(path) for name, path in _modules(copy)}
+        self.imports = {
+            name: {part for module, own in imported(path) for part in (module, f"{module}.{own}")}
+            for name, path in modules(PACKAGES, copy).items()
+        }
         # the registry of domains knows its sources by name
         self.imports["tau2_gym.domains.base"].add("tau2_gym.domains.inspect_evals")
         self._warm_up()
@@ -279,26 +282,6 @@ def _forget(modules: Iterable[str]) -> None:
             package, _, own = name.rpartition(".")
             if hasattr(sys.modules.get(package), own):
                 delattr(sys.modules[package], own)
-
-
-def _modules(root: Path) -> Iterator[tuple[str, Path]]:
-    """The names and files of a repository's modules."""
-    for package in PACKAGES:
-        for path in (root / package).rglob("*.py"):
-            parts = path.relative_to(root).with_suffix("").parts
-            yield ".".join(parts[: -1 if parts[-1] == "__init__" else None]), path
-
-
-def _imported(path: Path) -> set[str]:
-    """What a module imports, at its top or within a function."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        match node:
-            case ast.Import(names=names):
-                found |= {one.name for one in names}
-            case ast.ImportFrom(module=str(module), names=names):
-                found |= {module, *(f"{module}.{one.name}" for one in names)}
-    return found
 
 
 def mirror_of(module: str) -> list[str]:

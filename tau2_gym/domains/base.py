@@ -24,6 +24,10 @@ SOURCES = {
 """Modules with functions `load(domain, data_dir) -> Domain` and `folder(domain, data_dir) ->
 DataFolder`, which finds its files without loading it."""
 
+OUTSIDE = "tau2_gym.domains.loading"
+"""The module that loads domains from outside. It is found by name, as the sources are, since all of
+them build on this one."""
+
 
 class Domain:
     """A domain: policy, tools, tasks and the read-only database that its worlds share.
@@ -202,9 +206,7 @@ def check_split(
     if spec is None:
         known = importlib.import_module(SOURCES[source]).folder(name, root).splits()
     else:
-        from tau2_gym.domains.loading import splits as splits_of
-
-        known = splits_of(DataFolder.at(name, spec.folder))
+        known = importlib.import_module(OUTSIDE).splits(DataFolder.at(name, spec.folder))
     splits = {*known, "full"}
     if split not in splits:
         raise one_of(f"split of {name}", split, splits)
@@ -240,9 +242,8 @@ def _loaded(name: str, source: str, data_dir: str | None) -> Domain:
     spec = spec_of(name)
     if spec is None:
         return load_domain(name, source, data_dir)
-    from tau2_gym.domains.loading import load
-
-    return load(spec)
+    domain: Domain = importlib.import_module(OUTSIDE).load(spec)
+    return domain
 
 
 @cache
