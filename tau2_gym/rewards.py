@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, TypeVar
 
-from tau2_gym.domains.registry import spec_of
+from tau2_gym.domains.registry import DomainSpec, spec_of
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.turns import Turn
 from tau2_gym.types import Checks, Weights
@@ -278,15 +278,18 @@ oracle's dense reward."""
 def default_weights(domain: str) -> Weights:
     """The weights that Tau2-RL-Pipeline uses for a domain, or those of one from outside."""
     spec = spec_of(domain)
-    if spec is not None:
+    if isinstance(spec, DomainSpec):
         return spec.weights
+    domain = domain if spec is None else spec.domain
     return TELECOM_WEIGHTS if domain == "telecom" else WEIGHTS
 
 
 def default_alpha(domain: str) -> float:
     """The weight of the partial score in a domain."""
     spec = spec_of(domain)
-    return ALPHA[domain] if spec is None else spec.alpha
+    if isinstance(spec, DomainSpec):
+        return spec.alpha
+    return ALPHA[domain if spec is None else spec.domain]
 
 
 def partial_score(checks: Checks, weights: Weights, *, lenient: bool = False) -> float:

@@ -3,10 +3,11 @@
 from tau2_gym.domains.registry import (
     DOMAINS,
     DomainSpec,
+    TaskSet,
     known_domains,
     register,
     resolve,
     tool,
 )
 
-__all__ = ["DOMAINS", "DomainSpec", "known_domains", "register", "resolve", "tool"]
+__all__ = ["DOMAINS", "DomainSpec", "TaskSet", "known_domains", "register", "resolve", "tool"]

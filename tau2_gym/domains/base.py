@@ -9,9 +9,9 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from tau2_gym.domains import DOMAINS, resolve
+from tau2_gym.domains import resolve
 from tau2_gym.domains.data import DataFolder
-from tau2_gym.domains.registry import spec_of
+from tau2_gym.domains.registry import DomainSpec, spec_of
 from tau2_gym.domains.world import Difference, Sides, World
 from tau2_gym.errors import ConfigError, DataError, one_of
 from tau2_gym.frozen import frozen
@@ -218,7 +218,7 @@ def _key(
     name = resolve(name)
     if source not in SOURCES:
         raise one_of("source", source, SOURCES)
-    if name not in DOMAINS:
+    if isinstance(spec_of(name), DomainSpec):
         return name, "", None
     root = data_dir or os.environ.get("TAU2_DATA_DIR")
     return name, source, None if root is None else os.path.abspath(root)
@@ -242,7 +242,12 @@ def _loaded(name: str, source: str, data_dir: str | None) -> Domain:
     spec = spec_of(name)
     if spec is None:
         return load_domain(name, source, data_dir)
-    domain: Domain = importlib.import_module(OUTSIDE).load(spec)
+    loading = importlib.import_module(OUTSIDE)
+    domain: Domain = (
+        loading.load(spec)
+        if isinstance(spec, DomainSpec)
+        else loading.load_tasks(spec, source, data_dir)
+    )
     return domain
 
 

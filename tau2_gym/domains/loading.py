@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tau2_gym.domains.base import Domain
+from tau2_gym.domains.base import Domain, load_domain
 from tau2_gym.domains.data import DataFolder
 from tau2_gym.domains.instruction import AGENT_INSTRUCTION, USER_GUIDELINES
 from tau2_gym.domains.overlay import BaseDatabase
-from tau2_gym.domains.registry import DomainSpec, origin_of, split
+from tau2_gym.domains.registry import DomainSpec, TaskSet, origin_of, split
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
 from tau2_gym.domains.toolkit import Toolkit
@@ -48,6 +48,32 @@ def load(spec: DomainSpec) -> Domain:
         agent_instruction=AGENT_INSTRUCTION,
         agent_instruction_source="tau2-gym",
         key=(origin_of(spec.name), "", None),
+    )
+
+
+@cache
+def load_tasks(spec: TaskSet, source: str, data_dir: str | None) -> Domain:
+    """The domain that the tasks belong to, with them in place of its own. Loaded once per process.
+
+    Raises:
+        DataError: a file is missing or malformed.
+    """
+    base = load_domain(spec.domain, source, data_dir)
+    files = DataFolder.at(spec.name, spec.folder)
+    tasks = TaskTable(spec.name, files.tasks())
+    return Domain(
+        name=spec.name,
+        source=base.source,
+        revision=f"{files.revision[:6]}{base.revision[:6]}",
+        policy=base.policy,
+        policy_solo=base.policy_solo,
+        sides=base.sides,
+        tasks=tasks,
+        splits=splits(files),
+        user_guidelines=base.user_guidelines,
+        agent_instruction=base.agent_instruction,
+        agent_instruction_source=base.agent_instruction_source,
+        key=(origin_of(spec.name), source, data_dir),
     )
 
 

@@ -87,11 +87,7 @@ class DomainSpec:
     weights: Weights = field(default_factory=Weights)
 
     def __post_init__(self) -> None:
-        if not NAME.fullmatch(self.name) or self.name in DOMAINS:
-            raise ConfigError(
-                f"a domain's name has small letters, digits and underscores, and is none of "
-                f"{', '.join(DOMAINS)}; not {self.name!r}"
-            )
+        _check_name(self.name)
         if (self.user_tools is None) != (self.user_database is None):
             raise ConfigError(
                 f"domain {self.name!r}: the user has tools and a database, or neither"
@@ -100,12 +96,46 @@ class DomainSpec:
             raise ConfigError(f"domain {self.name!r}: alpha must not be negative: {self.alpha}")
 
 
-_specs: dict[str, DomainSpec] = {}
+@dataclass(frozen=True)
+class TaskSet:
+    """Tasks of your own in one of tau2-bench's domains, under a name of their own.
+
+    Attributes:
+        name: of small letters, digits and underscores.
+        folder: `tasks.json`, and `split_tasks.json` if there are splits.
+        domain: all else is this domain's.
+
+    Raises:
+        ConfigError: a value is not allowed.
+    """
+
+    name: str
+    folder: Path
+    domain: str
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if self.domain not in DOMAINS:
+            raise one_of(f"domain of the tasks {self.name!r}", self.domain, DOMAINS)
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name) or name in DOMAINS:
+        raise ConfigError(
+            f"a domain's name has small letters, digits and underscores, and is none of "
+            f"{', '.join(DOMAINS)}; not {name!r}"
+        )
+
+
+Spec = DomainSpec | TaskSet
+"""What is found under the name of a domain from outside."""
+
+_specs: dict[str, Spec] = {}
 _origins: dict[str, str] = {}
 """Where the domains are found that were named by MODULE:NAME."""
 
 
-def register(spec: DomainSpec) -> None:
+def register(spec: Spec) -> None:
     """Make a domain known under its name in this process: to `get_domain`, to commands, and to
     Gymnasium as `tau2/NAME-v0`.
 
@@ -113,7 +143,8 @@ def register(spec: DomainSpec) -> None:
         ConfigError: another domain has that name.
     """
     known = _specs.setdefault(spec.name, spec)
-    if (known.folder, known.tools.__qualname__) != (spec.folder, spec.tools.__qualname__):
+    # A module that is imported again, as `__main__` say, has other classes of the same names.
+    if (type(known).__name__, known.folder) != (type(spec).__name__, spec.folder):
         raise ConfigError(
             f"domain {spec.name!r} is registered already, with the files in {known.folder}"
         )
@@ -124,7 +155,7 @@ def resolve(name: str) -> str:
     """The plain name of a domain, which is known from then on.
 
     Args:
-        name: that name; `MODULE:NAME`, where a `DomainSpec` is; or an entry point of the group
+        name: that name; `MODULE:NAME`, where a `DomainSpec` or a `TaskSet` is; or an entry point of the group
             `tau2_gym.domains`.
 
     Raises:
@@ -133,8 +164,10 @@ def resolve(name: str) -> str:
     if name in DOMAINS or name in _specs:
         return name
     spec = find("domain", name, GROUP, known_domains())
-    if not isinstance(spec, DomainSpec):
-        raise ConfigError(f"domain {name!r} is of type {type(spec).__name__}, and no DomainSpec")
+    if not isinstance(spec, Spec):
+        raise ConfigError(
+            f"domain {name!r} is of type {type(spec).__name__}, and no DomainSpec or TaskSet"
+        )
     register(spec)
     if ":" in name:
         _origins[spec.name] = name
@@ -146,7 +179,7 @@ def known_domains() -> tuple[str, ...]:
     return (*DOMAINS, *_specs)
 
 
-def spec_of(name: str) -> DomainSpec | None:
+def spec_of(name: str) -> Spec | None:
     """What a domain from outside is made of; None for a domain that is not, or not known."""
     return _specs.get(name)
 

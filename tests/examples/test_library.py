@@ -22,7 +22,7 @@ from agents import AgentView, make_agent
 from agents.prompts import make_prompt
 from benchmarks import conformance, passk
 from examples.library import LIBRARY, AppDB, AppTools, LibraryTools
-from tau2_gym.domains import DomainSpec, register, resolve, tool
+from tau2_gym.domains import DomainSpec, TaskSet, register, resolve, tool
 from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.rewards import default_alpha, default_weights
@@ -376,7 +376,7 @@ def test_only_tools_that_write_change_anything(tmp_path: Path) -> None:
     [
         ("examples.libary:LIBRARY", "there is no module 'examples.libary'"),
         ("examples.library:LIBARY", "module 'examples.library' has no 'LIBARY'"),
-        ("examples.library:AppTools", "is of type type, and no DomainSpec"),
+        ("examples.library:AppTools", "is of type type, and no DomainSpec or TaskSet"),
         (
             "library",
             "unknown domain 'library'; allowed: airline, mock, retail, telecom, or MODULE:",
@@ -415,3 +415,49 @@ def test_two_domains_cannot_have_one_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unknown kind of tool 'reads'; allowed: generic, read,"):
         tool("reads")
     assert AppTools.check_app.tool_kind is ToolKind.READ  # type: ignore[attr-defined]
+
+
+# Tasks of one's own in tau2-bench's domains
+
+
+def night_shift(tmp_path: Path) -> TaskSet:
+    (tmp_path / "tasks.json").write_text(json.dumps(NIGHT))
+    return TaskSet("night_shift", tmp_path, "retail")
+
+
+NIGHT: list[dict[str, Any]] = [
+    {
+        "id": "cancel",
+        "user_scenario": {
+            "instructions": "You want to cancel order #W5918442. You ordered by mistake."
+        },
+        "evaluation_criteria": {
+            "actions": [
+                {
+                    "name": "cancel_pending_order",
+                    "arguments": {"order_id": "#W5918442", "reason": "ordered by mistake"},
+                }
+            ]
+        },
+    }
+]
+
+
+def test_tasks_of_ones_own_are_played_in_a_domain_of_tau2_bench(tmp_path: Path) -> None:
+    register(night_shift(tmp_path))
+    env = gym.make("tau2/night_shift-v0")
+    info = solve(env, "cancel")
+    assert (info["official_reward"], info["partial_score"]) == (1.0, 1.0)
+    retail, ours = get_domain("retail"), get_domain("night_shift")
+    assert (ours.policy, ours.agent_tools) == (retail.policy, retail.agent_tools)
+    assert ours.revision != retail.revision
+    assert ours.task_ids("base") == ("cancel",)
+    assert pickle.loads(pickle.dumps(env.unwrapped.snapshot())).episode.domain is ours  # type: ignore[attr-defined]
+    assert default_alpha("night_shift") == default_alpha("retail") == 0.2
+    assert default_weights("night_shift") == default_weights("retail")
+    with pytest.raises(
+        ConfigError, match="unknown domain of the tasks 'x' 'shop'; allowed: airline"
+    ):
+        TaskSet("x", tmp_path, "shop")
+    with pytest.raises(ConfigError, match="not 'mock'"):
+        TaskSet("mock", tmp_path, "retail")
