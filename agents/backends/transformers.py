@@ -162,7 +162,7 @@ class TransformersBackend:
         self._worker = self._thread = self._runner = None
 
     async def _work(self) -> None:
-        """Generate until nobody waits."""
+        """Generate until no request is waiting."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix="transformers")
         loop = asyncio.get_running_loop()
