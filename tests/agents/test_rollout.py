@@ -277,6 +277,16 @@ def test_what_the_end_of_a_full_context_pays_belongs_to_the_last_turn(
     assert cut.reward == pytest.approx(sum(sum(each.values()) for each in cut.rewards))
 
 
+def test_what_it_pays_is_added_to_no_other_turns_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    todo = attempts("retail", 1)
+    (whole,) = asyncio.run(collect(Player(Waiting(), ScriptedUser()), todo))
+    *earlier, last = whole.rewards[:5]
+    assert last not in earlier
+    monkeypatch.setattr(Session, "cut", lambda self: {"overlong": -0.5})
+    (cut,) = asyncio.run(collect(Player(Filling(turns=5), ScriptedUser()), todo))
+    assert cut.rewards == [*earlier, {**last, "overlong": -0.5}]
+
+
 @pytest.mark.parametrize("keep", [True, False])
 def test_tokens_are_kept_of_agents_that_know_them(keep: bool) -> None:
     todo = attempts("airline", 1, trials=2)[1:]

@@ -20,6 +20,7 @@ from agents.sampling import SamplingParams
 from tau2_gym.completion import servers as servers_module
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.generate_server import FIELDS, Faults, GenerateServer, web
+from tests.raw_server import RawServer, generate_answer, response
 from tests.tiny_model import plain_model, rescored, tiny_tokenizer, transformers
 
 RECORDINGS = Path(__file__).resolve().parents[4] / "shared" / "reference" / "sglang_responses"
@@ -576,3 +577,23 @@ def test_whether_a_model_has_a_sliding_window_is_not_asked_of_the_hub(
     monkeypatch.setattr("socket.getaddrinfo", look_up)
     assert sliding_window("nobody/no-such-model") is None
     assert asked == []
+
+
+def test_cookies_are_not_kept_since_they_would_join_calls_that_have_nothing_in_common() -> None:
+    heads = []
+
+    def answer(method: str, path: str, head: bytes, body: bytes) -> list[bytes]:
+        heads.append(head.lower())
+        text = json.dumps(generate_answer(len(PROMPT))).encode()
+        return [response(text, headers="Set-Cookie: session=1; Path=/\r\n")]
+
+    async def ask(url: str) -> None:
+        async with client(url) as backend:
+            for number in range(2):
+                await backend.generate(PROMPT, GREEDY, f"e{number}/0")
+
+    with RawServer(answer) as raw:
+        # By name: cookies of bare addresses are never kept.
+        asyncio.run(ask(f"http://localhost:{raw.port}"))
+    assert len(heads) == 2
+    assert not any(b"cookie:" in head for head in heads)
