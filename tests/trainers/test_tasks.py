@@ -201,7 +201,7 @@ def test_the_cost_is_said() -> None:
     assert evaluation_cost(small, run_tasks(small)[1]) == (
         "Evaluation on 36 tasks of dev (airline 6, retail 15, telecom 15), not trained on, 4 attempts "
         "at each: 144 attempts before the first step, every 10 steps and after the last, 576 in 4 "
-        "evaluations, beside 200 episodes to train on."
+        "evaluations, in addition to 200 episodes to train on."
     )
     none = config(**{"evaluation.split": None})
     assert evaluation_cost(none, []) == "No evaluation while training."
