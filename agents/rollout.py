@@ -22,7 +22,8 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError, UserFault
 from tau2_gym.judge import Judge, judged_reward
 from tau2_gym.rewards import Ledger, RewardConfig
-from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.rules import Rules
+from tau2_gym.session import Outcome, Session
 from tau2_gym.types import Fault, Message, Role
 from tau2_gym.users.base import AsyncUser, User
 

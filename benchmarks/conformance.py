@@ -27,6 +27,7 @@ from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.episode import Episode
 from tau2_gym.errors import DataError, Tau2GymError
 from tau2_gym.grading import Grader, official_reward
+from tau2_gym.rules import Rules
 from tau2_gym.types import Message, Role, Task, Termination, ToolCall, ToolKind
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
@@ -114,15 +115,14 @@ def _scripted(entry: dict[str, Any], role: str, turn: int) -> Message:
 
 def play(row: dict[str, Any], domain: Domain, task: Task) -> tuple[Episode, dict[str, int]]:
     """Play a recorded game's scripts. Returns the episode and the turns each side took."""
-    episode = Episode(
-        domain,
-        task,
+    rules = Rules(
         max_steps=row["max_steps"],
         max_errors=row["max_errors"],
         validate_communication=row["validate_communication"],
         solo=row.get("solo", False),
         agent_stop=row.get("agent_stop", False),
     )
+    episode = Episode(domain, task, rules)
     used = {"assistant": 0, "user": 0}
     while episode.turn is not None:
         role = "assistant" if episode.turn is Role.AGENT else "user"

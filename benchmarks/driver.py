@@ -21,7 +21,7 @@ from agents.rollout import Limits, Player, rollout
 from agents.runs.exits import Command, ending
 from agents.runs.values import finite
 from tau2_gym.domains.base import get_domain
-from tau2_gym.session import Rules
+from tau2_gym.rules import Rules
 from tau2_gym.types import Message
 from tau2_gym.users.base import STOP, UserView
 

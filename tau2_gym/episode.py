@@ -15,6 +15,7 @@ from typing import Any
 from tau2_gym.domains.base import Domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.frozen import frozen
+from tau2_gym.rules import DEFAULT, Rules
 from tau2_gym.types import INVALID_CALL, Message, Requestor, Role, Task, Termination, ToolCall
 from tau2_gym.users.base import STOP, STOP_TOKENS, UserView
 
@@ -30,18 +31,10 @@ class Episode:
     Args:
         domain: the domain.
         task: one of its tasks.
-        max_steps: the episode ends after this many steps, once no tool results are due. The limit
-            overrides a stop on the same step.
-        max_errors: likewise for failed tool calls, the agent's and the user's together.
-        max_calls: how many calls of one message are run, the agent's or the user's. The others are
-            reported as one failed call.
-        solo: no user: the agent has both sides' tools and may only call tools.
-        validate_communication: an empty message, or one with both text and tool calls, ends the
-            episode as its sender's error.
-        agent_stop: the agent may end the episode itself.
+        rules: its limits and modes.
 
     Raises:
-        ConfigError: a limit is not positive, or the domain has no solo mode.
+        ConfigError: the rules are those of solo mode, which the domain does not have.
 
     Attributes:
         world: what the tools act on.
@@ -54,31 +47,14 @@ class Episode:
         termination: how the episode ended, or None.
     """
 
-    def __init__(
-        self,
-        domain: Domain,
-        task: Task,
-        *,
-        max_steps: int = 100,
-        max_errors: int = 10,
-        max_calls: int = 20,
-        solo: bool = False,
-        validate_communication: bool = False,
-        agent_stop: bool = False,
-    ) -> None:
-        check_limits(max_steps, max_errors, max_calls)
-        if solo and domain.policy_solo is None:
+    def __init__(self, domain: Domain, task: Task, rules: Rules = DEFAULT) -> None:
+        if rules.solo and domain.policy_solo is None:
             raise ConfigError(f"{domain.name} has no solo mode; telecom and mock have one")
-        if solo and task.ticket is None:
+        if rules.solo and task.ticket is None:
             raise ConfigError(f"task {task.id!r} has no ticket, so it cannot be played solo")
         self.domain = domain
         self.task = task
-        self.max_steps = max_steps
-        self.max_errors = max_errors
-        self.max_calls = max_calls
-        self.solo = solo
-        self.validate_communication = validate_communication
-        self.agent_stop = agent_stop
+        self.rules = rules
         self.world = domain.start(task)
         self.messages: list[Message] = []
         self.chat: list[dict[str, Any]] = []
@@ -93,7 +69,7 @@ class Episode:
 
     def _begin(self) -> None:
         history = self.task.start.messages
-        if self.solo:
+        if self.rules.solo:
             self.turn = Role.AGENT
         elif not history:
             self._append(Message("assistant", GREETING))
@@ -146,11 +122,11 @@ class Episode:
         sender = Role.AGENT if message.role == "assistant" else Role.USER
         if self.turn is None or sender is not self.turn or message.role == "tool":
             raise RuntimeError(f"{message.role} may not act: it is the turn of {self.turn}")
-        if not (message.has_text or message.is_tool_call or self.validate_communication):
+        if not (message.has_text or message.is_tool_call or self.rules.validate_communication):
             raise ValueError(f"the {sender}'s message is empty")
         message = self._capped(message)
         # In solo mode the first message is part of the start, not a step.
-        opening = self.solo and not self.messages
+        opening = self.rules.solo and not self.messages
         added = [self._append(message)]
         self.termination = self._verdict(message, sender)
         self.steps += not opening
@@ -209,7 +185,7 @@ class Episode:
 
     def _capped(self, message: Message) -> Message:
         """The message with the calls that are run, and one that stands for the rest."""
-        calls, most = message.tool_calls, self.max_calls
+        calls, most = message.tool_calls, self.rules.max_calls
         if len(calls) <= most:
             return message
         reason = (
@@ -227,11 +203,11 @@ class Episode:
             if not message.is_tool_call and any(token in text for token in STOP_TOKENS):
                 verdict = Termination.USER_STOP
         elif not message.is_tool_call:
-            if (self.solo or self.agent_stop) and STOP in text:
+            if (self.rules.solo or self.rules.agent_stop) and STOP in text:
                 verdict = Termination.AGENT_STOP
-            elif self.solo:
+            elif self.rules.solo:
                 verdict = Termination.AGENT_ERROR
-        if self.validate_communication and message.has_text == message.is_tool_call:
+        if self.rules.validate_communication and message.has_text == message.is_tool_call:
             verdict = Termination.AGENT_ERROR if sender is Role.AGENT else Termination.USER_ERROR
         return verdict
 
@@ -239,7 +215,7 @@ class Episode:
         side: Requestor = "assistant" if sender is Role.AGENT else "user"
         owner: Requestor = side
         if sender is Role.AGENT and self.world.tool(call.name, "user") is not None:
-            if self.solo:
+            if self.rules.solo:
                 owner = "user"
             elif self.world.tool(call.name, "assistant") is None:
                 self.ownership_violations += 1
@@ -252,24 +228,10 @@ class Episode:
         return Message("tool", content, call_id=call.id, requestor=side, error=error)
 
     def _check_limits(self) -> None:
-        if self.steps >= self.max_steps:
+        if self.steps >= self.rules.max_steps:
             self.termination = Termination.MAX_STEPS
-        if self.num_errors >= self.max_errors:
+        if self.num_errors >= self.rules.max_errors:
             self.termination = Termination.TOO_MANY_ERRORS
-
-
-def check_limits(max_steps: int, max_errors: int, max_calls: int) -> None:
-    """Check that the limits of an episode are positive.
-
-    Raises:
-        ConfigError: one is not.
-    """
-    if max_steps < 1 or max_errors < 1:
-        raise ConfigError(
-            f"max_steps and max_errors must be at least 1, not {max_steps} and {max_errors}"
-        )
-    if max_calls < 1:
-        raise ConfigError(f"max_calls must be at least 1, not {max_calls}")
 
 
 def chat_message(message: Message) -> dict[str, Any] | None:

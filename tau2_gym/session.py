@@ -19,21 +19,10 @@ from tau2_gym.frozen import NOTHING, FrozenDict, FrozenList, frozen
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.info import Info, Privileged
 from tau2_gym.rewards import Accountant, Ledger, RewardConfig
+from tau2_gym.rules import Rules
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
 from tau2_gym.users.base import UserView
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Limits and modes of an episode: see `tau2_gym.episode.Episode`."""
-
-    max_steps: int = 100
-    max_errors: int = 10
-    max_calls: int = 20
-    validate_communication: bool = False
-    solo: bool = False
-    agent_stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +61,7 @@ class Session:
     def __init__(
         self, domain: Domain, task: Task, rules: Rules, reward: RewardConfig, user_seed: int
     ) -> None:
-        self.episode = Episode(
-            domain,
-            task,
-            max_steps=rules.max_steps,
-            max_errors=rules.max_errors,
-            max_calls=rules.max_calls,
-            solo=rules.solo,
-            validate_communication=rules.validate_communication,
-            agent_stop=rules.agent_stop,
-        )
+        self.episode = Episode(domain, task, rules)
         self.rules = rules
         self.user_seed = user_seed
         self.turns = 0

@@ -65,7 +65,7 @@ class TurnReader:
             repeated += again
             valid += not again and not result.error
             malformed += call.name == INVALID_CALL
-            if not episode.solo and call.name not in episode.domain.agent_tools:
+            if not episode.rules.solo and call.name not in episode.domain.agent_tools:
                 ownership += call.name in episode.domain.user_tools
         return Turn(
             calls=len(message.tool_calls),

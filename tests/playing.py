@@ -9,7 +9,8 @@ from agents.base import AgentView, AsyncAgent, Usage
 from tau2_gym.completion import metered
 from tau2_gym.domains.base import get_domain
 from tau2_gym.rewards import RewardConfig
-from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.rules import Rules
+from tau2_gym.session import Outcome, Session
 from tau2_gym.types import Role, Task
 from tau2_gym.users.base import AsyncUser
 

@@ -18,6 +18,7 @@ from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import Episode
 from tau2_gym.errors import ConfigError
 from tau2_gym.grading import Grader, official_reward
+from tau2_gym.rules import Rules
 from tau2_gym.types import (
     INVALID_CALL,
     Criteria,
@@ -42,7 +43,7 @@ def mock_task(**changes: Any) -> Task:
 
 
 def begun(**rules: Any) -> Episode:
-    episode = Episode(get_domain("mock"), get_domain("mock").task("create_task_1"), **rules)
+    episode = Episode(get_domain("mock"), get_domain("mock").task("create_task_1"), Rules(**rules))
     episode.act(HELLO)
     return episode
 

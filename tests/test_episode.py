@@ -11,6 +11,7 @@ from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.world import World
 from tau2_gym.episode import GREETING, Episode, chat_message
 from tau2_gym.errors import ConfigError
+from tau2_gym.rules import Rules
 from tau2_gym.types import (
     INVALID_CALL,
     EnvFunction,
@@ -33,7 +34,7 @@ HISTORY = "update_task_with_message_history"
 def start(name: str = "mock", task_id: str | None = None, **rules: Any) -> Episode:
     domain = get_domain(name)
     task = domain.task(task_id) if task_id else some(name, 1)[0]
-    return Episode(domain, task, **rules)
+    return Episode(domain, task, Rules(**rules))
 
 
 def mixed(role: str) -> Message:
@@ -396,7 +397,7 @@ class TestHistory:
     def test_a_history_may_be_a_whole_episode(
         self, last: Message, rules: dict[str, bool], end: Termination | None
     ) -> None:
-        episode = Episode(get_domain("mock"), with_history(last), **rules)
+        episode = Episode(get_domain("mock"), with_history(last), Rules(**rules))
         assert episode.termination is end
         assert (episode.turn is None) is (end is not None)
 

@@ -33,7 +33,7 @@ from tau2_gym.completion import servers as servers_module
 from tau2_gym.completion.servers import waiting
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.session import Rules
+from tau2_gym.rules import Rules
 from tau2_gym.users.base import STOP
 from tau2_gym.users.llm import LLMUser
 from tests.raw_server import Killable, RawServer, good, loading

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from tau2_gym.domains.base import get_domain
+from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.episode import Episode
 from tau2_gym.rewards import RewardConfig
-from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.rules import Rules
+from tau2_gym.session import Outcome, Session
 from tau2_gym.types import Message, RewardBasis, Role
 from tau2_gym.users.base import STOP
 from tests.helpers import CLOSING, Restless, gold_moves, make, some, user_call, written
@@ -199,12 +201,21 @@ def test_forks_keep_books_of_their_own() -> None:
     assert bonuses == [0.0, 0.1]
 
 
-def test_the_rules_are_those_of_an_episode_by_default() -> None:
-    parameters = inspect.signature(Episode.__init__).parameters
-    options = {
-        name: item.default for name, item in parameters.items() if item.kind is item.KEYWORD_ONLY
-    }
-    assert asdict(Rules()) == options
+def test_the_rules_are_those_of_an_episode_and_of_an_environment_by_default() -> None:
+    mock = get_domain("mock")
+    assert Episode(mock, mock.task("create_task_1")).rules == Rules()
+    parameters = inspect.signature(Tau2Env.__init__).parameters
+    rules = asdict(Rules())
+    assert {name: parameters[name].default for name in rules} == rules
+
+
+def test_every_rule_reaches_the_episode_from_the_environment() -> None:
+    rules = Rules(7, 3, 5, validate_communication=True, solo=True, agent_stop=True)
+    assert all(asdict(rules)[name] != value for name, value in asdict(Rules()).items())
+    env = Tau2Env("telecom", **asdict(rules))
+    env.reset(seed=0)
+    assert env._session is not None
+    assert env._session.episode.rules == rules
 
 
 @pytest.mark.parametrize("said", ["done()", STOP, "respond(content='Bye.')"])

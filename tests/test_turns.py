@@ -5,6 +5,7 @@ import pytest
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import Episode
+from tau2_gym.rules import Rules
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Message, Role, ToolCall
 from tests.helpers import agent_call, some, user_call
@@ -18,7 +19,7 @@ class Table:
 
     def __init__(self, *, solo: bool = False) -> None:
         domain = get_domain("telecom")
-        self.episode = Episode(domain, some("telecom", 1)[0], solo=solo, max_errors=100)
+        self.episode = Episode(domain, some("telecom", 1)[0], Rules(solo=solo, max_errors=100))
         self.reader = TurnReader()
 
     def read(self, message: Message, text: str = "") -> Turn:

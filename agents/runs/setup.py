@@ -31,7 +31,7 @@ from tau2_gym.domains.base import Domain, check_split, get_domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
-from tau2_gym.session import Rules
+from tau2_gym.rules import Rules
 from tau2_gym.types import RewardBasis
 from tau2_gym.users import AsyncUser, User, is_model, named_user, without_address
 

@@ -10,12 +10,12 @@ import gymnasium as gym
 
 from tau2_gym.actions import Action
 from tau2_gym.domains.base import Domain, get_domain
-from tau2_gym.episode import check_limits
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.info import shown
 from tau2_gym.render import to_text
 from tau2_gym.rewards import RewardConfig
-from tau2_gym.session import Outcome, Rules, Session
+from tau2_gym.rules import Rules
+from tau2_gym.session import Outcome, Session
 from tau2_gym.spaces import ActionSpace, TextSpace, branch
 from tau2_gym.types import Role
 from tau2_gym.users import User, make_user
@@ -139,15 +139,6 @@ class Tau2Env(gym.Env[str, Any]):
             )
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise one_of("render_mode", render_mode, RENDER_MODES)
-        check_limits(max_steps, max_errors, max_calls)
-        self.render_mode = render_mode
-        self.domain: Domain = get_domain(domain, source, data_dir)
-        if solo and self.domain.policy_solo is None:
-            raise ConfigError(f"{domain} has no solo mode; telecom and mock have one")
-        self.task_ids = self._choose_tasks(task_split, task_ids)
-        self.user = make_user(user)
-        self.reward_config = RewardConfig.of(reward)
-        self.judge = _checked(judge)
         self.rules = Rules(
             max_steps=max_steps,
             max_errors=max_errors,
@@ -156,6 +147,14 @@ class Tau2Env(gym.Env[str, Any]):
             solo=solo,
             agent_stop=agent_stop,
         )
+        self.render_mode = render_mode
+        self.domain: Domain = get_domain(domain, source, data_dir)
+        if solo and self.domain.policy_solo is None:
+            raise ConfigError(f"{domain} has no solo mode; telecom and mock have one")
+        self.task_ids = self._choose_tasks(task_split, task_ids)
+        self.user = make_user(user)
+        self.reward_config = RewardConfig.of(reward)
+        self.judge = _checked(judge)
         tools = dict(self.domain.agent_tools)
         if solo:
             tools.update(self.domain.user_tools)

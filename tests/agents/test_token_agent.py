@@ -30,7 +30,8 @@ from tau2_gym.completion import call_seed
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError
 from tau2_gym.rewards import RewardConfig
-from tau2_gym.session import Rules, Session
+from tau2_gym.rules import Rules
+from tau2_gym.session import Session
 from tau2_gym.types import INVALID_CALL, Role, Task
 from tests.generate_server import Faults, GenerateServer
 from tests.helpers import Puppet, some

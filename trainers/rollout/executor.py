@@ -35,7 +35,7 @@ from agents.token_agent import TokenAgent, TokenMemory
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import Ledger, RewardConfig
-from tau2_gym.session import Rules
+from tau2_gym.rules import Rules
 from tau2_gym.types import Fault, Termination
 from trainers.config import SETTINGS, GRPOConfig
 from trainers.openrlhf.gpu_packages import gpu_packages_optional

@@ -232,7 +232,7 @@ def test_a_reference_holds_the_policy_back(runs: Runs) -> None:
     for weight in (1e-9, 5.0):
         options = {"epochs": 2, "updates": 2, "kl": weight, "correction": "mask"}
         name = f"kl-{weight}"
-        grpo.train(runs.grpo(name, 2, dynamic_filtering=True, **options), QUIET)
+        grpo.train(runs.grpo(name, 4, dynamic_filtering=True, **options), QUIET)
         for line in runs.log(name)[1:]:
             assert line["train/kl"] > 0
             assert line["train/logprob_diff_mean"] <= line["train/logprob_diff_max"] <= 1e-4
