@@ -119,7 +119,12 @@ class ChatOptions:
 
 
 def make_model_agent(
-    kind: str, model: AgentModel, source: str, cassette: Cassette | None = None
+    kind: str,
+    model: AgentModel,
+    source: str,
+    cassette: Cassette | None = None,
+    *,
+    episodes: int = 128,
 ) -> AsyncAgent:
     """An agent that is a model.
 
@@ -129,6 +134,7 @@ def make_model_agent(
         source: where the domains come from, and with them the instruction to agents.
         cassette: records or replays its calls. Where all of them are replayed, `sglang` needs no
             server, and `transformers` no weights.
+        episodes: under way at a time: `transformers` keeps no more conversations than that.
 
     Raises:
         ConfigError: the options do not fit, or something is not installed.
@@ -139,11 +145,11 @@ def make_model_agent(
         raise ConfigError(f"agent {kind!r} needs a model: give its name or folder with --model")
     if kind == "litellm":
         return _litellm(model, source, cassette)
-    return _token_agent(kind, model, source, cassette)
+    return _token_agent(kind, model, source, cassette, episodes)
 
 
 def _token_agent(
-    kind: str, model: AgentModel, source: str, cassette: Cassette | None
+    kind: str, model: AgentModel, source: str, cassette: Cassette | None, episodes: int
 ) -> AsyncAgent:
     from agents.backends.recorded import RecordedBackend
     from agents.backends.sglang import SGLangBackend
@@ -155,7 +161,7 @@ def _token_agent(
     name = find_model(model.name)
     make: Callable[[], GenerationBackend] | None = None
     if kind == "transformers":
-        make = partial(TransformersBackend.load, name)
+        make = partial(TransformersBackend.load, name, batch_size=episodes)
     elif model.urls:
         make = partial(
             SGLangBackend,

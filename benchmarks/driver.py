@@ -20,6 +20,7 @@ from agents.base import AgentView, Reply
 from agents.rollout import Limits, Player, rollout
 from agents.runs.exits import Command, ending
 from agents.runs.values import finite
+from benchmarks.in_process import measure_model
 from tau2_gym.domains.base import get_domain
 from tau2_gym.rules import Rules
 from tau2_gym.types import Message
@@ -78,11 +79,20 @@ def main(
         float,
         typer.Option(help="Seconds that each call takes.", callback=finite(0.0, 60.0, above=True)),
     ] = 0.2,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead, time a model in this process, with and without keeping conversations."
+        ),
+    ] = None,
 ) -> None:
     """Play episodes against calls of fixed latency, and compare with the waiting of one."""
     console = Console(highlight=False)
     with ending(console):
-        console.print(measure(episodes, turns, latency))
+        if model is not None:
+            console.print(measure_model(model, episodes, turns))
+        else:
+            console.print(measure(episodes, turns, latency))
 
 
 def measure(episodes: int, turns: int, latency: float) -> str:

@@ -54,4 +54,5 @@ def _pick(probs: torch.Tensor, chances: torch.Tensor) -> torch.Tensor:
     reach = probs.cumsum(-1)
     total = reach[:, -1:]
     target = (chances * total).minimum(total.nextafter(torch.zeros_like(total)))
-    return torch.searchsorted(reach, target, right=True)[:, 0]
+    # Clamped for rows that are not numbers, which must not fail the others.
+    return torch.searchsorted(reach, target, right=True)[:, 0].clamp(max=probs.shape[-1] - 1)

@@ -64,18 +64,21 @@ class Slots(Cache):  # type: ignore[misc]
         """Unused: places are given with each pass."""
         return 0
 
+    @torch.inference_mode()
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Copy places `start` to `stop` from one slot to another."""
         for layer in self._layers:
             for kept in layer:
                 kept[target, :, start:stop] = kept[source, :, start:stop]
 
+    @torch.inference_mode()
     def clear(self, slot: int) -> None:
         """Overwrite a slot with zeros."""
         for layer in self._layers:
             for kept in layer:
                 kept[slot] = 0
 
+    @torch.inference_mode()
     def resize(self, count: int, length: int, keep: Sequence[int]) -> None:
         """Make more, fewer, longer or shorter slots, a layer at a time, so that no more than one
         layer is there twice.

@@ -193,7 +193,10 @@ def make_player(setup: Setup, verdicts: Path | None = None, *, fresh: bool = Fal
     cassette = None if setup.cassette is None else Cassette(setup.cassette)
     agent: Agent | AsyncAgent
     if setup.agent in MODEL_AGENTS:
-        agent = make_model_agent(setup.agent, setup.model or AgentModel(""), setup.source, cassette)
+        model_options = setup.model or AgentModel("")
+        agent = make_model_agent(
+            setup.agent, model_options, setup.source, cassette, episodes=setup.limits.episodes
+        )
     else:
         agent = make_agent(setup.agent)
     judge = None

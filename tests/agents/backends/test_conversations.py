@@ -12,11 +12,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.backends.conversations import Conversations
+import agents.backends.slots as slots_module
+from agents.backends.conversations import SHARED, Conversations
+from agents.backends.slots import bytes_per_token
 from agents.backends.transformers import TransformersBackend
 from agents.sampling import SamplingParams
-from tau2_gym.errors import InfrastructureError
-from tests.tiny_model import plain_model, rescored, tiny_tokenizer, torch
+from tau2_gym.errors import ConfigError, InfrastructureError
+from tests.tiny_model import (
+    plain_model,
+    rescored,
+    tiny_model,
+    tiny_tokenizer,
+    torch,
+    transformers,
+)
 
 CONTEXT = 160
 VOCABULARY = len(tiny_tokenizer())
@@ -274,3 +283,137 @@ def test_a_loop_that_ends_too_early_leaves_room_for_the_next() -> None:
 
     asyncio.run(leave())
     assert asyncio.run(ask_again()) == expected[0]
+
+
+# What is shared
+
+
+def same(found: list[Turn]) -> None:
+    """Log-probabilities are those of one pass."""
+    for prompt, sampled, logprobs, _ in found:
+        scores = rescored(plain_model(), prompt + sampled, 1.0)[len(prompt) - 1 :]
+        assert logprobs == pytest.approx(scores, abs=1e-4)
+
+
+def test_prompts_that_begin_alike_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    policy = tokens(0, 2 * SHARED)
+    # A group of one task, another task of the same domain, and another domain.
+    prompts = [[*policy, 1, 2, 3]] * 3 + [[*policy, 4, 5], tokens(1, 2 * SHARED)]
+    same(ask(engine(6, 1024), *prompts, max_new_tokens=2))
+    assert sum(rows * columns for rows, columns in passes) < 5 * SHARED
+
+
+def test_a_fork_copies_what_was_said_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    made, prompt = engine(4, 1024), tokens(0, 2 * SHARED)
+    (first,) = ask(made, prompt)
+    trunk = prompt + first[1]
+    passes.clear()
+    same(ask(made, [*trunk, 7], [*trunk, 8], [*trunk, 9], max_new_tokens=2))
+    assert sum(rows * columns for rows, columns in passes) < SHARED
+    passes.clear()
+    same(ask(made, [*prompt[:-9], 5, 6], max_new_tokens=1))
+    assert passes == [(1, 2)], "a prompt that was changed near its end"
+
+
+def test_conversations_that_are_kept_come_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three conversations and two slots: in turn, each would drive out the next one's."""
+    passes = watched(monkeypatch)
+    read = 0
+    for found in conversations(engine(2), 3, 6):
+        same(found)
+        prompt, sampled, *_ = found[-1]
+        read += len(prompt) + len(sampled)
+    # Two are read once; the third waits until one of them is over.
+    assert sum(rows * columns for rows, columns in passes if columns > 1) < 1.2 * read
+
+
+# Memory
+
+
+@pytest.mark.parametrize("budget", [60, 160, 400])
+def test_slots_grow_and_become_fewer_as_conversations_grow(budget: int) -> None:
+    made = TransformersBackend(endless_model(), context=CONTEXT, batch_size=8, batch_tokens=budget)
+    for found in conversations(made, 8, 4):
+        same(found)
+    slots = made._runner._slots  # type: ignore[union-attr]
+    assert slots.count == max(1, budget // slots.length) < 8
+    held = slots._layers[0][0]
+    assert held.shape[0] * (held.shape[2] - 1) <= max(budget, CONTEXT)
+
+
+def test_the_default_takes_half_of_what_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    size = bytes_per_token(plain_model())
+    assert size == 2 * 2 * 16 * 4  # layers, keys and values, head size, bytes
+    monkeypatch.setattr(slots_module, "free_memory", lambda device: 2 * 100 * size)
+    made = TransformersBackend(endless_model())
+    for found in conversations(made, 4, 2, max_new_tokens=3):
+        same(found)
+    slots = made._runner._slots  # type: ignore[union-attr]
+    assert slots.count * slots.length <= 100
+
+
+def test_memory_for_no_conversation_is_said_with_the_numbers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    size = bytes_per_token(plain_model())
+    monkeypatch.setattr(slots_module, "free_memory", lambda device: 2 * 100 * size)
+    made = TransformersBackend(endless_model())
+    says = r"one conversation of 128 tokens take 0\.00 GiB, and 0\.00 GiB .*: 100 tokens"
+    with pytest.raises(ConfigError, match=says):
+        ask(made, tokens(0, 120))
+    same(ask(made, tokens(0, 90)))
+    with pytest.raises(InfrastructureError, match=says):  # later it is no reason to end a run
+        ask(made, tokens(0, 120))
+
+
+def test_long_prompts_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.backends.conversations.PASS_TOKENS", 50)
+    passes = watched(monkeypatch)
+    same(ask(engine(4), *(tokens(seed, 60 + 20 * seed) for seed in range(4))))
+    assert max(rows * columns for rows, columns in passes) <= 50
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+def test_attention_without_its_scores_is_the_same(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half precision and many scores take another path."""
+    model = deepcopy(endless_model()).to(kind)
+    monkeypatch.setattr(slots_module, "DIRECT", 0)
+    made = TransformersBackend(model, context=CONTEXT, batch_size=4, batch_tokens=4 * CONTEXT)
+    for found in conversations(made, 4, 2):
+        for prompt, sampled, logprobs, _ in found:
+            scores = rescored(model, prompt + sampled, 1.0)[len(prompt) - 1 :]
+            near = 1e-4 if kind == torch.float32 else 0.3
+            assert logprobs == pytest.approx(scores, abs=near)
+
+
+def test_what_is_not_a_number_poisons_nobody_else() -> None:
+    made = engine(1)
+    expected = ask(made, [5, 6])
+    with torch.inference_mode():
+        made._runner._slots._layers[0][0][:] = float("nan")  # type: ignore[union-attr]
+    with pytest.raises(InfrastructureError, match="no log-probability"):
+        ask(made, [5, 6, *expected[0][1], 7])
+    assert ask(made, [5, 6]) == expected
+
+
+# Which models
+
+
+def test_models_that_forget_read_their_prompts_again() -> None:
+    assert bytes_per_token(tiny_model()) is None
+    windowed = transformers.MistralConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        sliding_window=8,
+    )
+    assert bytes_per_token(transformers.MistralForCausalLM(windowed)) is None
+    windowed.sliding_window = None
+    assert bytes_per_token(transformers.MistralForCausalLM(windowed)) == 2 * 16 * 4

@@ -278,3 +278,13 @@ def test_rows_are_drawn_by_their_own_parameters() -> None:
         (LOGITS * 2).log_softmax(-1)[0],
     ]
     assert logprobs.tolist() == pytest.approx([float(value) for value in expected])
+
+
+def test_company_with_a_cut_changes_nothing() -> None:
+    """A row without a cut draws the same token beside one that has one."""
+    cut, free = SamplingParams(top_k=2), SamplingParams()
+    rows = torch.tensor([[0.0, 2.0, -1.0, 1.0, 0.5]]).expand(2, -1)
+    for chance in (0.05, 0.3, 0.6, 0.9):
+        alone = draw(rows[:1], [free], [chance])
+        tokens, logprobs = draw(rows, [free, cut], [chance, chance])
+        assert (tokens[:1].tolist(), logprobs[:1].tolist()) == tuple(x.tolist() for x in alone)
