@@ -64,21 +64,20 @@ class Slots(Cache):  # type: ignore[misc]
         """Unused: places are given with each pass."""
         return 0
 
-    @torch.inference_mode()
     def copy(self, source: int, target: int, start: int, stop: int) -> None:
         """Copy places `start` to `stop` from one slot to another."""
-        for layer in self._layers:
-            for kept in layer:
-                kept[target, :, start:stop] = kept[source, :, start:stop]
+        with torch.inference_mode():
+            for layer in self._layers:
+                for kept in layer:
+                    kept[target, :, start:stop] = kept[source, :, start:stop]
 
-    @torch.inference_mode()
     def clear(self, slot: int) -> None:
         """Overwrite a slot with zeros."""
-        for layer in self._layers:
-            for kept in layer:
-                kept[slot] = 0
+        with torch.inference_mode():
+            for layer in self._layers:
+                for kept in layer:
+                    kept[slot] = 0
 
-    @torch.inference_mode()
     def resize(self, count: int, length: int, keep: Sequence[int]) -> None:
         """Make more, fewer, longer or shorter slots, a layer at a time, so that no more than one
         layer is there twice.
@@ -88,12 +87,13 @@ class Slots(Cache):  # type: ignore[misc]
             keep: the slots that become the first ones, in order.
         """
         self.count, self.length = count, length
-        for layer in self._layers:
-            for number, kept in enumerate(layer):
-                layer[number] = new = self._empty(kept)
-                width = min(new.shape[2], kept.shape[2]) - 1
-                for target, source in enumerate(keep):
-                    new[target, :, :width] = kept[source, :, :width]
+        with torch.inference_mode():
+            for layer in self._layers:
+                for number, kept in enumerate(layer):
+                    layer[number] = new = self._empty(kept)
+                    width = min(new.shape[2], kept.shape[2]) - 1
+                    for target, source in enumerate(keep):
+                        new[target, :, :width] = kept[source, :, :width]
         if self._layers:
             self._all = torch.arange(count, device=self._all.device)
 
