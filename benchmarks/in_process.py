@@ -13,7 +13,7 @@ from agents.rollout import Limits, Player, rollout
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
 from tau2_gym.domains.base import get_domain
-from tau2_gym.session import Rules
+from tau2_gym.rules import Rules
 from tau2_gym.users import make_user
 
 if TYPE_CHECKING:
