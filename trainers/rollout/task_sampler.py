@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agents.attempts import TaskKey
+from tau2_gym.errors import ConfigError
 from trainers.config import GRPOConfig
 from trainers.rollout.curriculum import SuccessRates
 
@@ -45,7 +46,16 @@ class TaskSampler:
         self.restore(state or {"step": 0, "drawn": 0, "queue": (), "curriculum": {}})
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state` returned."""
+        """Go on from what `state` returned.
+
+        Raises:
+            ConfigError: the state is an earlier version's.
+        """
+        if not {"step", "drawn", "queue", "curriculum"} <= state.keys():
+            raise ConfigError(
+                "the checkpoint is of an earlier version, which drew tasks in another order: give "
+                "another output"
+            )
         self.step: int = state["step"]
         self.drawn: int = state["drawn"]
         self.curriculum = SuccessRates(self.config.curriculum, state["curriculum"])

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.attempts import TaskKey
+from tau2_gym.errors import ConfigError
 from trainers.config import GRPOConfig, load_config
 from trainers.openrlhf.task_loader import TaskStream
 from trainers.rollout.curriculum import SuccessRates
@@ -94,6 +95,11 @@ def test_weights_are_those_of_the_step_and_only_with_a_curriculum_of_sampling() 
         counts = Counter(task for step in drawn(sampler, *[1] * 400) for task in step)
         assert least <= counts[TASKS[0]] <= most
     assert sampler.curriculum.weight(*TASKS[0]) == 0.1
+
+
+def test_the_state_of_an_earlier_version_is_refused_in_one_sentence() -> None:
+    with pytest.raises(ConfigError, match=r"of an earlier version.*give another output"):
+        TaskSampler(TASKS, config(), {"step": 3, "curriculum": {}})
 
 
 # Drawing by weights
