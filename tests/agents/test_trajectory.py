@@ -96,7 +96,7 @@ def test_what_a_backend_may_give_a_trajectory_takes(logprob: float) -> None:
 def test_what_no_backend_may_give_a_trajectory_refuses(logprob: float) -> None:
     with pytest.raises(InfrastructureError):
         Generation((1,), (logprob,), "stop", (("a", 1),))
-    with pytest.raises(DataError, match="no log-probability of a token with mask 1"):
+    with pytest.raises(DataError, match="is not a log-probability of a token with mask 1"):
         Segment((1,), (1,), (logprob,), (Span(0, 0, 1, "stop", (("a", 1),)),))
 
 
@@ -123,9 +123,9 @@ def test_rewards_are_sums_of_ledgers() -> None:
         ({"mask": (0, 1, 1, 1, 0, 1)}, "the loss mask is not 1 exactly on the sampled tokens"),
         ({"mask": (0, 0, 1, 1, 0)}, "the loss mask is not 1 exactly on the sampled tokens"),
         ({"logprobs": (0.0,) * 5}, "6 tokens have 5 log-probabilities"),
-        ({"logprobs": (0.0, -1.0, -0.5, -1.5, 0.0, -2.0)}, "-1.0 is no log-probability"),
-        ({"logprobs": (0.0, 0.0, 0.5, -1.5, 0.0, -2.0)}, "0.5 is no log-probability"),
-        ({"logprobs": (0.0, 0.0, float("-inf"), -1.5, 0.0, -2.0)}, "-inf is no log-probability"),
+        ({"logprobs": (0.0, -1.0, -0.5, -1.5, 0.0, -2.0)}, "-1.0 is not a log-probability"),
+        ({"logprobs": (0.0, 0.0, 0.5, -1.5, 0.0, -2.0)}, "0.5 is not a log-probability"),
+        ({"logprobs": (0.0, 0.0, float("-inf"), -1.5, 0.0, -2.0)}, "-inf is not a log-probability"),
         ({"spans": (FIRST, replace(SECOND, start=3))}, "turn 1 has no place in its segment"),
         ({"spans": (FIRST, replace(SECOND, end=7))}, "turn 1 has no place in its segment"),
         ({"spans": (replace(FIRST, end=2), SECOND)}, "turn 0 has no place in its segment"),

@@ -234,8 +234,8 @@ def test_a_launch_leaves_its_settings_and_tells_of_failure(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("checkpoint", "backend", "says"),
     [
-        ("000003/state.pt", "openrlhf", "of backend 'local': go on with --backend local"),
-        ("_actor/latest", "local", "of backend 'openrlhf': go on with --backend openrlhf"),
+        ("000003/state.pt", "openrlhf", "of backend 'local': resume with --backend local"),
+        ("_actor/latest", "local", "of backend 'openrlhf': resume with --backend openrlhf"),
         ("_actor/latest", "openrlhf", "of a run on 8 GPUs: resume on as many, not 4"),
     ],
 )
