@@ -1,0 +1,1 @@
+"""Somewhere to run code that a model wrote."""

@@ -1,0 +1,78 @@
+"""The process that runs a model's code: a fork of an interpreter that is warm."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import linecache
+import os
+import sys
+import threading
+import traceback
+from types import ModuleType
+
+FILE = "<code>"
+
+
+def run(code: str, main: ModuleType, *, echo: bool) -> int:
+    """Run code as a program of its own, and return its exit code.
+
+    Args:
+        main: the module whose globals it has.
+        echo: print the value of a last line that is an expression, as an interactive interpreter does.
+    """
+    lines = code.splitlines(keepends=True)
+    linecache.cache[FILE] = (len(code), None, lines, FILE)
+    status = 0
+    try:
+        tree = ast.parse(code, FILE)
+        last = tree.body.pop() if echo and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, FILE, "exec"), main.__dict__)  # noqa: S102 what it is for
+        if isinstance(last, ast.Expr):
+            value = eval(compile(ast.Expression(last.value), FILE, "eval"), main.__dict__)  # noqa: S307
+            if value is not None:
+                print(value if isinstance(value, str) else repr(value))
+    except SystemExit as stop:
+        status = _status(stop)
+    except BaseException as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+            trace = trace.tb_next
+        traceback.print_exception(type(error), error, trace)
+        status = 1
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    return status
+
+
+def _status(stop: SystemExit) -> int:
+    if stop.code is None:
+        return 0
+    if isinstance(stop.code, int):
+        return stop.code & 0xFF
+    print(stop.code, file=sys.stderr)
+    return 1
+
+
+def fresh_main() -> ModuleType:
+    """An empty `__main__`, and nothing else of the jail to be seen."""
+    main = ModuleType("__main__")
+    main.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main
+    sys.argv = [FILE]
+    sys.path[:] = [place for place in sys.path if place != os.path.dirname(__file__)]
+    return main
+
+
+def streams() -> None:
+    """Standard streams over the descriptors 0, 1 and 2, as a program has them."""
+    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
+    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = open(
+        2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
+    )
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
