@@ -35,6 +35,8 @@ class Limits:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
                 raise ConfigError(f"{name} of a sandbox must be a positive number, not {value!r}")
+        if self.memory_mb < 64:
+            raise ConfigError(f"an interpreter needs 64 MiB, and memory_mb is {self.memory_mb}")
 
 
 @dataclass(frozen=True, slots=True)

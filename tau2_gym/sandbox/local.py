@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -19,17 +20,44 @@ from tau2_gym.errors import ConfigError, InfrastructureError
 from tau2_gym.sandbox.base import Limits, Result
 from tau2_gym.sandbox.jail import wire
 
-JAIL = Path(__file__).with_name("jail")
+HERE = str(Path(__file__).parent)
+START = (
+    f"import sys; sys.path.insert(0, {HERE!r}); from jail import warm; del sys.path[0]; warm.main()"
+)
+"""The package `jail` alone, and none of this one's imports."""
 
-PRELOAD = ("collections", "decimal", "fractions", "functools", "heapq", "itertools", "json")
+PRELOAD: tuple[str, ...] = (
+    "collections",
+    "decimal",
+    "fractions",
+    "functools",
+    "heapq",
+    "itertools",
+    "json",
+)
 PRELOAD += ("math", "random", "re", "statistics", "string", "numpy", "sympy")
 """What is imported once, if it is installed, so that calls need not."""
 
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
+SYSTEM = (
+    "/usr",
+    "/bin",
+    "/sbin",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/etc/ld.so.cache",
+    "/etc/alternatives",
+)
 """What programs may read, beside the interpreter's own folders."""
 
 STARTING = 60.0
 """Seconds that the warm interpreter may take to start."""
+
+LONGEST = 10_000_000
+"""Characters of code, and of standard input."""
+
+SPARE = 4
+"""Jails that are made before they are needed."""
 
 MARGIN = 10.0
 """Seconds beyond its limit after which an answer counts as lost."""
@@ -55,12 +83,21 @@ class LocalSandbox:
     ) -> None:
         self.limits = limits or Limits()
         self.isolate = isolate
-        self.at_once = at_once or 2 * (os.cpu_count() or 1)
-        self._slots = threading.BoundedSemaphore(self.at_once)
-        self._lock = threading.Lock()
+        self.at_once = 2 * (os.cpu_count() or 1) if at_once is None else at_once
+        if self.at_once < 1:
+            raise ConfigError(f"at least one call must be allowed at a time, not {at_once}")
         self._process: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
-        self._owner = 0
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        """Start over, without a warm interpreter."""
+        self._slots = threading.BoundedSemaphore(self.at_once)
+        self._lock = threading.Lock()
+        if self._control is not None:
+            self._control.close()
+        self._process = self._control = None
 
     def run(
         self, code: str, *, stdin: str = "", limits: Limits | None = None, echo: bool = False
@@ -74,6 +111,8 @@ class LocalSandbox:
         self, *, stdin: str = "", limits: Limits | None = None, _once: bool = False
     ) -> Iterator[Session]:
         """A program that takes piece after piece of code, and keeps its variables."""
+        if len(stdin) > LONGEST:
+            raise ConfigError(f"stdin has {len(stdin)} characters, and may have {LONGEST}")
         request = {
             "stdin": stdin,
             "limits": asdict(limits or self.limits),
@@ -95,8 +134,8 @@ class LocalSandbox:
         control, process = self._control, self._process
         self._control = self._process = None
         if control is not None:
-            control.close()
-        if process is not None and self._owner == os.getpid():
+            _hang_up(control)
+        if process is not None:
             try:
                 process.wait(timeout=STARTING)
             except subprocess.TimeoutExpired:
@@ -110,9 +149,11 @@ class LocalSandbox:
         self.close()
 
     def __del__(self) -> None:
-        control = getattr(self, "_control", None)
+        control, process = getattr(self, "_control", None), getattr(self, "_process", None)
         if control is not None:
-            control.close()
+            _hang_up(control)
+        if process is not None:
+            process.wait()
 
     def __getstate__(self) -> dict[str, Any]:
         return {"limits": self.limits, "at_once": self.at_once, "isolate": self.isolate}
@@ -141,17 +182,15 @@ class LocalSandbox:
             theirs.close()
 
     def _started(self) -> socket.socket:
-        """The control socket of the warm interpreter, started if there is none in this process."""
-        if self._control is not None and self._owner != os.getpid():  # this is a fork
-            self._control.close()
-            self._control = self._process = None
+        """The control socket of the warm interpreter, which is started if there is none."""
         if self._control is not None:
             return self._control
         ours, theirs = socket.socketpair()
         options = {"apart": self.isolate, "preload": PRELOAD, "shown": _shown()}
+        options["spare"] = min(self.at_once, SPARE)
         with theirs, tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                [sys.executable, "-I", str(JAIL), str(theirs.fileno()), json.dumps(options)],
+                [sys.executable, "-I", "-c", START, str(theirs.fileno()), json.dumps(options)],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -173,7 +212,7 @@ class LocalSandbox:
                 process.wait()
                 said.seek(0)
                 self._refuse(answer, said.read().decode("utf-8", "replace"))
-        self._process, self._control, self._owner = process, ours, os.getpid()
+        self._process, self._control = process, ours
         return ours
 
     def _refuse(self, answer: dict[str, Any] | None, said: str) -> None:
@@ -202,6 +241,9 @@ class Session:
         """
         if self.over:
             raise InfrastructureError("the program of this session has ended")
+        if len(code) > LONGEST:
+            said = f"the code has {len(code)} characters, and may have {LONGEST}\n"
+            return Result("", said, status=1)
         connection = self._connection
         connection.settimeout(self._request["limits"]["seconds"] + MARGIN)
         try:
@@ -218,7 +260,26 @@ class Session:
     def close(self) -> None:
         """End the program."""
         self.over = True
-        self._connection.close()
+        _hang_up(self._connection)
+
+
+_ALL: weakref.WeakSet[LocalSandbox] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    """In a fork of this process: leave the warm interpreters to the parent."""
+    for sandbox in _ALL:
+        sandbox._begin()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    """Close a connection, even if a fork of this process has it, too."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
 
 
 def _shown() -> list[str]:

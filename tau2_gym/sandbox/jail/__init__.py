@@ -1,1 +1,1 @@
-"""Somewhere to run code that a model wrote."""
+"""Somewhere to run code that a model wrote. Needs nothing but the standard library."""

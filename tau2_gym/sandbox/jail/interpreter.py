@@ -5,11 +5,11 @@ from __future__ import annotations
 import ast
 import contextlib
 import linecache
-import os
 import sys
 import threading
 import traceback
 from types import ModuleType
+from typing import Any
 
 FILE = "<code>"
 
@@ -26,10 +26,12 @@ def run(code: str, main: ModuleType, *, echo: bool) -> int:
     status = 0
     try:
         tree = ast.parse(code, FILE)
-        last = tree.body.pop() if echo and tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, FILE, "exec"), main.__dict__)  # noqa: S102 what it is for
+        last = (
+            tree.body.pop() if echo and tree.body and isinstance(tree.body[-1], ast.Expr) else None
+        )
+        exec(compile(tree, FILE, "exec"), main.__dict__)
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), FILE, "eval"), main.__dict__)  # noqa: S307
+            value = eval(compile(ast.Expression(last.value), FILE, "eval"), main.__dict__)
             if value is not None:
                 print(value if isinstance(value, str) else repr(value))
     except SystemExit as stop:
@@ -64,15 +66,19 @@ def fresh_main() -> ModuleType:
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     sys.argv = [FILE]
-    sys.path[:] = [place for place in sys.path if place != os.path.dirname(__file__)]
+    for name in [name for name in sys.modules if name.split(".")[0] == "jail"]:
+        del sys.modules[name]
     return main
 
 
 def streams() -> None:
     """Standard streams over the descriptors 0, 1 and 2, as a program has them."""
-    sys.stdin = open(0, encoding="utf-8", errors="surrogateescape", closefd=False)
-    sys.stdout = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(
-        2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1
-    )
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    sys.stdin = _stream(0, "r", "surrogateescape")
+    sys.stdout = _stream(1, "w", "backslashreplace")
+    sys.stderr = _stream(2, "w", "backslashreplace", buffering=1)
+    for name in ("stdin", "stdout", "stderr"):
+        setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def _stream(descriptor: int, mode: str, errors: str, buffering: int = -1) -> Any:
+    return open(descriptor, mode, buffering, encoding="utf-8", errors=errors, closefd=False)

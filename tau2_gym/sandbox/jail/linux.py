@@ -143,7 +143,7 @@ def mount(
 
 def new_root(shown: Sequence[str]) -> None:
     """Have nothing in the file system but the files and folders `shown`, which cannot be written,
-    some devices, and empty folders /tmp and /proc to mount on."""
+    some devices, /proc, and an empty folder /tmp to mount on."""
     mount(None, "/", None, REC | PRIVATE)
     mount("tmpfs", "/tmp", "tmpfs", NOSUID | NODEV, "size=1m,mode=755")
     Path("/tmp/old").mkdir()
@@ -158,6 +158,7 @@ def new_root(shown: Sequence[str]) -> None:
     os.symlink("/proc/self/fd", "/dev/fd")
     for folder in ("tmp", "proc"):
         Path("/", folder).mkdir(exist_ok=True)
+    mount("proc", "/proc", "proc", NOSUID | NODEV)  # Allowed only where the old one is still seen.
     _check(_libc.umount2(b"/old", DETACH), "leaving the old root")
     Path("/old").rmdir()
 
@@ -201,9 +202,24 @@ def give_up_power() -> None:
     _check(_libc.prctl(22, 2, described, 0, 0), "filtering system calls")  # PR_SET_SECCOMP
 
 
-def cannot_be_looked_into() -> None:
-    """Keep others of the same user away from this process's memory."""
-    _check(_libc.prctl(4, 0, 0, 0, 0), "hiding")  # PR_SET_DUMPABLE
+def can_be_looked_into() -> None:
+    """Let others of the same user see this process's memory, as is usual."""
+    _check(_libc.prctl(4, 1, 0, 0, 0), "showing")
+
+
+def die_with_parent() -> None:
+    """Be killed when the parent has ended, however it did."""
+    _libc.prctl(1, 9, 0, 0, 0)  # PR_SET_PDEATHSIG
+
+
+def adopt() -> None:
+    """Become the parent of descendants whose own has ended."""
+    _libc.prctl(36, 1, 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
+
+
+def name_host(name: bytes) -> None:
+    """Give the machine another name."""
+    _check(_libc.sethostname(name, len(name)), "naming the host")
 
 
 def _filter(which: int) -> bytes:
