@@ -154,7 +154,7 @@ class RewardConfig:
         default=0.0,
         metadata=_penalty(
             "malformed",
-            "minus the amount for an action that cannot be read",
+            "minus the amount for each unreadable action",
             lambda turn: turn.malformed,
         ),
     )
@@ -162,7 +162,7 @@ class RewardConfig:
         default=0.0,
         metadata=_penalty(
             "ownership",
-            "minus the amount for each call of a tool that only the user has",
+            "minus the amount for each call to a tool that only the user has",
             lambda turn: turn.ownership,
         ),
     )
