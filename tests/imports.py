@@ -31,10 +31,19 @@ def imported(path: Path, inside: bool = True) -> Iterator[tuple[str, str]]:
         match node:
             case ast.Import(names=names):
                 yield from ((name.name, "") for name in names)
-            case ast.ImportFrom(module=str(module), names=names, level=0):
-                yield from ((module, name.name) for name in names)
-            case ast.ImportFrom():
-                raise ValueError(f"{path}, line {node.lineno}: a relative import")
+            case ast.ImportFrom(module=module, names=names, level=level):
+                parts = [*_package(path, level), *([module] if module else [])]
+                yield from ((".".join(parts), name.name) for name in names)
+
+
+def _package(path: Path, level: int) -> list[str]:
+    """The package that so many leading dots of an import stand for; nothing without any."""
+    found: list[str] = []
+    folder = path.parents[level - 1]
+    while level and (folder / "__init__.py").exists():
+        found.insert(0, folder.name)
+        folder = folder.parent
+    return found
 
 
 def _nodes(node: ast.AST, inside: bool) -> Iterator[ast.AST]:
