@@ -15,7 +15,7 @@ from uuid import uuid4
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
 from agents.base import AgentView, Reply, Usage, first_prompt_too_long
 from agents.codec import ChatCodec
-from agents.prompts import PromptBuilder, make_prompt, shows_tools
+from agents.prompts import PromptBuilder, make_prompt
 from agents.sampling import SamplingParams
 from agents.trajectory import Segment, Span, Trajectory
 from tau2_gym.completion import call_seed
@@ -175,60 +175,6 @@ class TokenAgent:
     async def close(self) -> None:
         """Close the backend."""
         await self.backend.close()
-
-
-def sglang_agent(
-    model: str,
-    urls: Sequence[str],
-    *,
-    sampling: SamplingParams | None = None,
-    prompt: str = "official",
-    thinking: bool | None = None,
-    source: str = "inspect-evals",
-    **options: Any,
-) -> TokenAgent:
-    """An agent on SGLang servers.
-
-    Args:
-        model: the model the servers were started with. Its tokenizer must be at hand under this
-            name, too: a folder, or a name on the Hugging Face hub.
-        urls: the servers; see `SGLangBackend`, also for `options`.
-        sampling, prompt, thinking, source: see `TokenAgent`, `make_prompt`, `ChatCodec`.
-
-    Raises:
-        ConfigError: one of these does not do, or the tokenizer cannot be loaded.
-    """
-    from agents.backends.sglang import SGLangBackend
-
-    backend = SGLangBackend(urls, model=model, **options)
-    codec = ChatCodec.load(model, thinking=thinking, tools=shows_tools(prompt))
-    return TokenAgent(codec, backend, sampling or SamplingParams(), make_prompt(prompt, source))
-
-
-def transformers_agent(
-    model: str,
-    *,
-    sampling: SamplingParams | None = None,
-    prompt: str = "official",
-    thinking: bool | None = None,
-    source: str = "inspect-evals",
-    **options: Any,
-) -> TokenAgent:
-    """An agent on a model in this process.
-
-    Args:
-        model: a folder, or a name on the Hugging Face hub.
-        sampling, prompt, thinking, source: see `TokenAgent`, `make_prompt`, `ChatCodec`.
-        options: see `TransformersBackend`.
-
-    Raises:
-        ConfigError: one of these does not do, or the model cannot be loaded.
-    """
-    from agents.backends.transformers import TransformersBackend
-
-    backend = TransformersBackend.load(model, **options)
-    codec = ChatCodec(backend.tokenizer, thinking=thinking, tools=shows_tools(prompt))
-    return TokenAgent(codec, backend, sampling or SamplingParams(), make_prompt(prompt, source))
 
 
 def _segment(draft: Draft, ledgers: Iterator[tuple[int, Ledger]]) -> Segment:

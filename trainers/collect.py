@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from rich.console import Console
 
-from agents.attempts import SUCCESS
+from agents.attempts import SUCCESS, TaskKey
 from agents.runs.driver import attempts_at, play_missing
 from agents.runs.exits import PLAIN, Command, end_with_faults, ending
 from agents.runs.options import (
@@ -26,7 +26,7 @@ from agents.runs.setup import Setup, bypass, make_player
 from agents.runs.store import Store
 from trainers.data.dataset import ATTEMPTS
 from trainers.sections import Environment, Tasks
-from trainers.tasks import FIT, Pair, judge_note, pool_note, training_tasks
+from trainers.tasks import FIT, judge_note, pool_note, training_tasks
 
 app = typer.Typer(add_completion=False)
 
@@ -77,7 +77,7 @@ class Plan:
     """
 
     setup: Setup
-    pairs: list[Pair]
+    pairs: list[TaskKey]
     notes: tuple[str, ...]
 
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from agents.attempts import TaskKey
 from tau2_gym.domains import known_domains
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.errors import ConfigError, DataError
@@ -23,9 +24,6 @@ from trainers.sections import Evaluation, Tasks
 
 if TYPE_CHECKING:
     from trainers.config import GRPOConfig
-
-Pair = tuple[str, str]
-"""Domain and task id."""
 
 HELD_OUT = ("test", "base", "full")
 """Splits that are, or contain, the test tasks."""
@@ -39,7 +37,7 @@ DEV_SHARE = 1 / 5
 
 def training_tasks(
     tasks: Tasks, source: str = "inspect-evals", data_dir: str | None = None
-) -> list[Pair]:
+) -> list[TaskKey]:
     """The tasks that a recipe names, in the order of the task files, those of the pool last. Those
     of a split or pool that need a judge are left out (see `judge_note`).
 
@@ -71,7 +69,7 @@ def training_tasks(
     return pairs
 
 
-def run_tasks(config: GRPOConfig) -> tuple[list[Pair], list[Pair]]:
+def run_tasks(config: GRPOConfig) -> tuple[list[TaskKey], list[TaskKey]]:
     """The tasks that a run trains on, and those that it is evaluated on while it trains; none is in
     both. Tasks of a split that are evaluated on are not trained on; tasks that are trained on by
     name are not evaluated on as part of a split.
@@ -99,7 +97,7 @@ def run_tasks(config: GRPOConfig) -> tuple[list[Pair], list[Pair]]:
     return trained, held_out
 
 
-def evaluation_cost(config: GRPOConfig, held_out: Sequence[Pair]) -> str:
+def evaluation_cost(config: GRPOConfig, held_out: Sequence[TaskKey]) -> str:
     """What the evaluations of a run are, and how many attempts they take, in a sentence."""
     evaluation, steps = config.evaluation, config.run.steps or 0
     if not held_out:
@@ -146,7 +144,7 @@ def evaluation_tasks(
     evaluation: Evaluation,
     source: str = "inspect-evals",
     data_dir: str | None = None,
-) -> list[Pair]:
+) -> list[TaskKey]:
     """The tasks that a recipe evaluates on, none if it evaluates nothing. Those of a split whose reward
     takes a judge are left out.
 
@@ -192,14 +190,14 @@ def judge_note(
     return f"Left out: {' and '.join(parts)}, whose reward takes a judge; training has none."
 
 
-def _gradable(domains: Sequence[Domain], pairs: Iterable[Pair]) -> list[Pair]:
+def _gradable(domains: Sequence[Domain], pairs: Iterable[TaskKey]) -> list[TaskKey]:
     """Those that need no judge."""
     known = {domain.name: domain for domain in domains}
     return [(name, task) for name, task in pairs if not takes_judge(known[name], task)]
 
 
 def refuse_test_tasks(
-    pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
+    pairs: Iterable[TaskKey], source: str = "inspect-evals", data_dir: str | None = None
 ) -> None:
     """Check that none of the tasks that data come from is a test task. Domains that are not known here
     have none.
@@ -219,7 +217,7 @@ def outside_base(domain: Domain) -> list[str]:
 
 
 def pool_note(
-    pairs: Iterable[Pair], source: str = "inspect-evals", data_dir: str | None = None
+    pairs: Iterable[TaskKey], source: str = "inspect-evals", data_dir: str | None = None
 ) -> str | None:
     """What to say with results of a model trained on these tasks; None if nothing."""
     used: Counter[str] = Counter()
@@ -236,7 +234,7 @@ def pool_note(
     )
 
 
-def _split(domain: Domain, split: str) -> list[Pair]:
+def _split(domain: Domain, split: str) -> list[TaskKey]:
     if split == FIT:
         kept = set(dev_tasks(domain))
         return [(domain.name, task) for task in domain.task_ids("train") if task not in kept]
@@ -248,7 +246,7 @@ def _split(domain: Domain, split: str) -> list[Pair]:
     return [(domain.name, task) for task in ids]
 
 
-def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[Pair]:
+def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[TaskKey]:
     if len(domains) != 1:
         names = ", ".join(domain.name for domain in domains)
         raise ConfigError(f"task ids belong to one domain, and {names} are given")
@@ -263,7 +261,7 @@ def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[Pair]:
     return pairs
 
 
-def _held_out(pairs: Iterable[Pair], source: str, data_dir: str | None) -> list[Pair]:
+def _held_out(pairs: Iterable[TaskKey], source: str, data_dir: str | None) -> list[TaskKey]:
     found = []
     for name, task in dict.fromkeys(pairs):
         if name in known_domains():
@@ -273,7 +271,7 @@ def _held_out(pairs: Iterable[Pair], source: str, data_dir: str | None) -> list[
     return found
 
 
-def _sentence(kept: Sequence[Pair]) -> str:
+def _sentence(kept: Sequence[TaskKey]) -> str:
     name, task = kept[0]
     others = f" and {len(kept) - 1} others" if len(kept) > 1 else ""
     return f"task {task!r} of {name}{others} must not be trained on: kept for the test split"

@@ -20,7 +20,7 @@ from tau2_gym.completion.faults import (
 )
 from tau2_gym.completion.http import HTTPTransport
 from tau2_gym.completion.metering import charge
-from tau2_gym.completion.redaction import checked_url, keep_secret, shown_url
+from tau2_gym.completion.redaction import checked_url, keep_secret
 from tau2_gym.completion.servers import OUTAGE, STARTUP, Server
 from tau2_gym.completion.via_litellm import LiteLLMTransport
 from tau2_gym.completion.wire import Completion, Request
@@ -174,11 +174,6 @@ class ChatModel:
             "extra_body": dict(self.extra_body),
         }
         return {name: value for name, value in request.items() if value not in (None, [], {})}
-
-    def public(self) -> dict[str, Any]:
-        """Everything that decides the answers, for results, without secrets."""
-        shown = {"base_url": None if self.base_url is None else shown_url(self.base_url)}
-        return shown | self.request(())
 
     async def _ask(self, request: Request) -> Completion:
         """The service's answer, after retries."""

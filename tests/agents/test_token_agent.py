@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents import token_agent as token_agent_module
+from agents import prompts
 from agents.backends.base import ContextOverflow, Generation, GenerationBackend
 from agents.backends.sglang import SGLangBackend
 from agents.backends.transformers import TransformersBackend
 from agents.base import AgentView, AsyncAgent
 from agents.codec import ChatCodec, has_reasoning
+from agents.models import AgentModel, make_model_agent
 from agents.prompts import make_prompt
 from agents.sampling import SamplingParams
 from agents.token_agent import (
     TokenAgent,
     TokenMemory,
-    sglang_agent,
-    transformers_agent,
 )
 from agents.trajectory import Trajectory
 from tau2_gym.completion import call_seed
@@ -479,10 +477,17 @@ def test_ledgers_must_be_as_many_as_turns() -> None:
     assert trajectory.meta == {"task": "7", "passed": False}
 
 
+def by_name(kind: str, model: str, source: str = "inspect-evals", **options: Any) -> TokenAgent:
+    urls = ("http://127.0.0.1:1",) if kind == "sglang" else ()
+    made = make_model_agent(kind, AgentModel(model, urls, **options), source)
+    assert isinstance(made, TokenAgent)
+    return made
+
+
 def test_agents_by_name(tmp_path: Path) -> None:
     model = checkpoint(tmp_path)
-    here = transformers_agent(model, device="cpu", sampling=SamplingParams(temperature=0))
-    there = sglang_agent(model, ["http://127.0.0.1:1"], prompt="compact", thinking=False)
+    here = by_name("transformers", model, sampling=SamplingParams(temperature=0))
+    there = by_name("sglang", model, prompt="compact", thinking=False)
     assert isinstance(here.backend, TransformersBackend)
     assert here.sampling.greedy
     assert isinstance(there.backend, SGLangBackend)
@@ -490,7 +495,7 @@ def test_agents_by_name(tmp_path: Path) -> None:
     view = AgentView("retail", get_domain("retail").policy, [], [])
     assert there.prompt(view) == make_prompt("compact")(view)
     with pytest.raises(ConfigError, match="unknown prompt 'long'"):
-        sglang_agent(model, ["http://127.0.0.1:1"], prompt="long")
+        by_name("sglang", model, prompt="long")
 
 
 @pytest.mark.parametrize("prompt", ["official", "compact", "bare"])
@@ -500,10 +505,7 @@ def test_agents_by_name_have_the_prompt_the_tools_and_the_thinking_that_are_name
 ) -> None:
     model = checkpoint(tmp_path)
     options: dict[str, Any] = {"prompt": prompt, "thinking": thinking}
-    agents = [
-        sglang_agent(model, ["http://127.0.0.1:1"], **options),
-        transformers_agent(model, device="cpu", **options),
-    ]
+    agents = [by_name(kind, model, **options) for kind in ("sglang", "transformers")]
     expected = ChatCodec(tiny_tokenizer("hybrid"), thinking=thinking, tools=prompt != "bare")
     domain = get_domain("mock")
     tools = [tool.schema for tool in domain.agent_tools.values()]
@@ -520,10 +522,9 @@ def test_agents_by_name_take_the_instruction_of_their_source(
 ) -> None:
     model, asked = checkpoint(tmp_path), []
     monkeypatch.setattr(
-        token_agent_module, "make_prompt", lambda *named: asked.append(named) or (lambda view: "")
+        prompts, "make_prompt", lambda *named: asked.append(named) or (lambda view: "")
     )
-    for make in (partial(sglang_agent, model, ["http://127.0.0.1:1"]),
-                 partial(transformers_agent, model, device="cpu")):  # fmt: skip
-        make(prompt="compact", source="tau2")
-        make()
+    for kind in ("sglang", "transformers"):
+        by_name(kind, model, prompt="compact", source="tau2")
+        by_name(kind, model)
     assert asked == [("compact", "tau2"), ("official", "inspect-evals")] * 2

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from agents.attempts import TaskKey
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import DataError
 from tau2_gym.journal import replace_file, write_json
-from trainers.tasks import Pair, refuse_test_tasks
+from trainers.tasks import refuse_test_tasks
 
 ATTEMPTS, DATA, CARD = "attempts.jsonl", "data.jsonl", "card.json"
 """What a folder holds: attempts as they were played, rows made of them, and what the rows are."""
@@ -55,7 +56,7 @@ def read_rows(
                 from a test task; names file and line.
     """
     file = _file(Path(path))
-    rows, pairs = list[dict[str, Any]](), list[Pair]()
+    rows, pairs = list[dict[str, Any]](), list[TaskKey]()
     for number, line in enumerate(file.read_bytes().splitlines(), start=1):
         where = f"{file}, line {number}"
         try:
@@ -75,7 +76,7 @@ def read_rows(
     return rows
 
 
-def _origin(told: Mapping[str, Any]) -> Pair:
+def _origin(told: Mapping[str, Any]) -> TaskKey:
     task = str(told.get("tau2_task_id", told.get("task_id")))
     sample = SAMPLE.fullmatch(task)
     if sample is not None:
