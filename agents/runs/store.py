@@ -128,7 +128,9 @@ def _problem(row: Any) -> str | None:
     if missing:
         return f"it has no {', '.join(missing)}"
     try:
-        _records().validate_json(to_json(row), strict=True)
+        # A lone surrogate, which a model may write, is JSON to Python, and none to pydantic.
+        text = to_json(row, ensure_ascii=False).encode(errors="replace")
+        _records().validate_json(text, strict=True)
     except ValidationError as error:
         wrong = error.errors()[0]
         place = ".".join(str(part) for part in wrong["loc"])

@@ -34,6 +34,12 @@ def test_results_are_there_again(path: Path) -> None:
     assert Store(path, SETUP, REVISIONS).records == {("retail", "1", 0): row("1")}
 
 
+def test_any_text_that_a_model_writes_is_there_again(path: Path) -> None:
+    said = [{"role": "assistant", "content": "half an emoji: \ud83d, \x00, \u2028, é, 🙂"}]
+    Store(path, SETUP, REVISIONS).add(row("1", messages=said))
+    assert Store(path, SETUP, REVISIONS).records["retail", "1", 0]["messages"] == said
+
+
 def test_a_line_cut_short_is_dropped_and_the_rest_kept(path: Path) -> None:
     store = Store(path, SETUP, REVISIONS)
     store.add(row("1"))
