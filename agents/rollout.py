@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agents.attempts import Attempt, Record
 from agents.base import Agent, AgentView, AsyncAgent, Reply
+from tau2_gym.actions import check_action
 from tau2_gym.completion.clocks import at_most, stopped_clocks
 from tau2_gym.completion.metering import metered
 from tau2_gym.completion.redaction import redact
@@ -206,12 +207,15 @@ class Player:
         agent = self.agent
         try:
             if isinstance(agent, AsyncAgent):
-                return await self._call(self._agent_gate, lambda: agent.aact(view, memory, seed))
-            return Reply(agent.act(view, seed))
+                reply = await self._call(self._agent_gate, lambda: agent.aact(view, memory, seed))
+            else:
+                reply = Reply(agent.act(view, seed))
         except (Tau2GymError, InfrastructureError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise AgentFault(str(error)) from error
+        _check_reply(reply)
+        return reply
 
     async def _respond(self, session: Session) -> Message:
         user, view = self.user, session.user_view()
@@ -223,7 +227,7 @@ class Player:
             return user.respond(view, session.user_seed)
         except (Tau2GymError, InfrastructureError, UserFault):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserFault(f"{type(error).__name__}: {error}") from error
 
     async def _call(self, gate: asyncio.Semaphore, call: Callable[[], Awaitable[T]]) -> T:
@@ -242,6 +246,21 @@ class Player:
             raise InfrastructureError(f"no answer after {limit} s") from error
         finally:
             gate.release()
+
+
+def _check_reply(reply: Any) -> None:
+    """See that an agent gave an action, or a reason why it gives none.
+
+    Raises:
+        AgentFault: it did not.
+    """
+    try:
+        if not isinstance(reply, Reply):
+            raise TypeError(f"aact must return a Reply, not a {type(reply).__name__}")
+        if reply.action is not None or not isinstance(reply.stop, str):
+            check_action(reply.action)
+    except (TypeError, ConfigError) as error:
+        raise AgentFault(str(error)) from error
 
 
 def _sum(one: Ledger, other: Ledger) -> Ledger:

@@ -81,21 +81,36 @@ def parse_action(
         TypeError: the action is neither a string nor a mapping.
         ConfigError: the mapping is a message of another role.
     """
+    check_action(action)
     pseudo = (DONE, RESPOND) if agent_stop else (DONE,) if solo else ()
     try:
         if isinstance(action, str):
             message = _from_text(action, [*tools, *pseudo] if pseudo else tools, turn)
-        elif isinstance(action, Mapping):
-            message = _from_chat(action, tools, turn)
         else:
-            raise TypeError(
-                f"an action is a string or an OpenAI assistant message, not {type(action).__name__}"
-            )
+            message = _from_chat(action, tools, turn)
         if not (message.has_text or message.is_tool_call):
             raise MalformedAction("the message is empty")
     except MalformedAction as error:
         return _message(None, [_unreadable(action, error)], turn)
     return _without_pseudo_tools(message, pseudo) if pseudo else message
+
+
+def check_action(action: Any) -> None:
+    """Check that something has the type of an action and is not a message of another role.
+
+    Raises:
+        TypeError, ConfigError: as `parse_action`.
+    """
+    if isinstance(action, str):
+        return
+    if not isinstance(action, Mapping):
+        raise TypeError(
+            f"an action is a string or an OpenAI assistant message, not {type(action).__name__}"
+        )
+    role = action.get("role", "assistant")
+    if not isinstance(role, str) or role != "assistant":
+        told = role[:40] if isinstance(role, str) else type(role).__name__
+        raise one_of("role of an action", told, ["assistant"])
 
 
 def is_empty(action: Action) -> bool:
@@ -359,10 +374,6 @@ def _literal(node: ast.expr) -> Any:
 def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Message:
     """An OpenAI assistant message; content given in parts is joined. A message without calls is
     read like a text: servers that do not support function calling leave calls in the content."""
-    role = data.get("role", "assistant")
-    if not isinstance(role, str) or role != "assistant":
-        told = role[:40] if isinstance(role, str) else type(role).__name__
-        raise one_of("role of an action", told, ["assistant"])
     content = _listed(data.get("content"))
     if isinstance(content, list):
         parts = [part.get("text") for part in content if isinstance(part, Mapping)]

@@ -22,7 +22,7 @@ from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.turns import Turn, TurnReader
 from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
-from tau2_gym.users.base import UserView
+from tau2_gym.users.base import UserView, check_answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,11 @@ class Session:
         """Deliver the user's message.
 
         Raises:
+            UserFault: it is not a message of a user, or it is empty and communication is not
+                validated.
             RuntimeError: it is not the user's turn.
-            ValueError: the message is empty and communication is not validated.
         """
+        check_answer(message, empty=self.rules.validate_communication)
         self.episode.act(message)
 
     def agent_acts(self, action: Action) -> Message:

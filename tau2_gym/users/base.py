@@ -6,10 +6,12 @@ forked, resumed or replayed episode needs only its messages.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from tau2_gym.types import Message, Scenario, ToolSpec
+from tau2_gym.errors import UserFault
+from tau2_gym.types import Message, Scenario, ToolCall, ToolSpec
 
 STOP = "###STOP###"
 TRANSFER = "###TRANSFER###"
@@ -55,3 +57,30 @@ class AsyncUser(Protocol):
     async def arespond(self, view: UserView, seed: int) -> Message:
         """As `User.respond`."""
         ...
+
+
+def check_answer(answer: Any, *, empty: bool = False) -> None:
+    """Check that what a user answered is a message of a user.
+
+    Args:
+        answer: what it answered.
+        empty: whether a message may say and do nothing.
+
+    Raises:
+        UserFault: it is not.
+    """
+    if not isinstance(answer, Message):
+        raise UserFault(f"the user answered with a {type(answer).__name__}, not a Message")
+    if answer.role != "user":
+        raise UserFault(f"the user answered with a message of role {answer.role!r}, not 'user'")
+    if not isinstance(answer.content, str | None):
+        raise UserFault(f"the user's text is a {type(answer.content).__name__}")
+    if not (empty or answer.has_text or answer.is_tool_call):
+        raise UserFault("the user's message is empty")
+    for call in answer.tool_calls:
+        try:
+            if not isinstance(call, ToolCall):
+                raise TypeError(f"it is a {type(call).__name__}")
+            json.dumps([call.name, call.arguments, call.id])
+        except (TypeError, ValueError, RecursionError) as error:
+            raise UserFault(f"the user made a call that is not JSON: {error}") from error

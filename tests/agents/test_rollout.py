@@ -21,7 +21,7 @@ from tau2_gym.completion.metering import charge
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, UserFault
 from tau2_gym.session import Session
-from tau2_gym.types import Message
+from tau2_gym.types import Message, ToolCall
 from tau2_gym.users.base import UserView
 from tau2_gym.users.scripted import ScriptedUser
 
@@ -127,6 +127,81 @@ def test_each_fault_is_put_down_to_who_is_to_blame(agent: Any, user: Any, fault:
     # What was said until then is kept: the user's greeting, or the agent's.
     assert record.messages
     assert record.messages[0]["role"] == "assistant"
+
+
+class Says:
+    """An agent or a user that gives one thing, whatever it is."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    def act(self, view: AgentView, seed: int) -> Any:
+        if isinstance(self.answer, BaseException):
+            raise self.answer
+        return self.answer
+
+    respond = act
+
+
+class SaysLater:
+    """The same, but waiting."""
+
+    def __init__(self, answer: Any) -> None:
+        self.answer = answer
+
+    async def aact(self, view: AgentView, memory: Any, seed: int) -> Any:
+        return self.answer
+
+    async def arespond(self, view: UserView, seed: int) -> Any:
+        return self.answer
+
+
+CYCLE: list[Any] = []
+CYCLE.append(CYCLE)
+
+NO_ACTION = [
+    (None, "not NoneType"),
+    (0.5, "not float"),
+    ({"role": "user", "content": "I am the user now."}, "allowed: assistant"),
+    (SystemExit("bye"), "SystemExit: bye"),
+]
+NO_REPLY = [
+    *[(Reply(answer), said) for answer, said in NO_ACTION if not isinstance(answer, SystemExit)],
+    (Reply(None, stop=42), "not NoneType"),  # type: ignore[arg-type]
+    ("hello", "must return a Reply, not a str"),
+    (None, "must return a Reply, not a NoneType"),
+]
+NO_MESSAGE = [
+    (None, "answered with a NoneType"),
+    ("hello", "answered with a str"),
+    (Message("assistant", "Hello"), "of role 'assistant'"),
+    (Message("tool", "Hello"), "of role 'tool'"),
+    (Message("user", ""), "message is empty"),
+    (Message("user", 5), "text is a int"),  # type: ignore[arg-type]
+    (Message("user", None, (ToolCall("look", {"where": {1, 2}}),)), "set is not JSON"),
+    (Message("user", None, (ToolCall("look", {"where": CYCLE}),)), "Circular reference"),
+    (Message("user", None, ("look",)), "it is a str"),  # type: ignore[arg-type]
+]
+
+
+@pytest.mark.parametrize(
+    ("agent", "user", "fault", "said"),
+    [
+        *[(Says(answer), ScriptedUser(), "agent", said) for answer, said in NO_ACTION],
+        *[(SaysLater(answer), ScriptedUser(), "agent", said) for answer, said in NO_REPLY],
+        *[(NoopAgent(), kind(answer), "user", said)
+          for answer, said in NO_MESSAGE for kind in (Says, SaysLater)],
+        (NoopAgent(), Says(SystemExit("bye")), "user", "SystemExit: bye"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_none_is_the_fault_of_who_gave_it(
+    agent: Any, user: Any, fault: str, said: str
+) -> None:
+    (record,) = asyncio.run(collect(Player(agent, user), attempts("retail", 1)))
+    assert record.fault == fault
+    assert said in record.error
+    assert record.official_reward is None
+    json.dumps(record.to_dict())  # It can be kept.
 
 
 def test_a_wrong_setup_stops_the_run_with_one_error(caplog: pytest.LogCaptureFixture) -> None:
