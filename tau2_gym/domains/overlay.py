@@ -146,8 +146,16 @@ class Overlay:
         """Open a transaction: from now on every row handed out is a private copy."""
         self._open = {}
 
+    def abandon(self) -> None:
+        """Close the transaction, if one is open, without looking at what changed in it."""
+        self._open = None
+
     def close(self) -> dict[Key, Row]:
-        """Close the transaction without keeping anything. Returns the rows that changed in it."""
+        """Close the transaction without keeping anything. Returns the rows that changed in it.
+
+        Raises:
+            ValueError: a tool has stored something in a row that JSON cannot express.
+        """
         opened, self._open = self._open or {}, None
         changed = {}
         for key, model in opened.items():
@@ -191,6 +199,8 @@ class Overlay:
         """Store a new or replaced row; only inside a transaction."""
         if self._open is None:
             raise RuntimeError(f"row {key} written outside a transaction")
+        if not hasattr(type(model), "__pydantic_serializer__"):
+            raise TypeError(f"a row of {key[0]} must be a model, not a {type(model).__name__}")
         self._open[key] = model
 
     def merge(self, field: str, update: Any) -> None:
@@ -249,18 +259,27 @@ class View:
     """The database as tools see it: `self.db.users[...]`, `for line in self.db.lines`, …"""
 
     def __init__(self, overlay: Overlay) -> None:
-        self._overlay = overlay
+        own = vars(self)
+        own["_overlay"] = overlay
         for field, content in overlay.base.fields.items():
             if isinstance(content, dict):
-                setattr(self, field, TableView(overlay, field, content))
+                own[field] = TableView(overlay, field, content)
             elif isinstance(content, list):
-                setattr(self, field, ListView(overlay, field, content))
+                own[field] = ListView(overlay, field, content)
 
     def __getattr__(self, field: str) -> Any:
         # Only records come here: tables and lists are attributes.
         if field.startswith("_") or field not in self._overlay.base.fields:
             raise AttributeError(field)
         return self._overlay.get((field, None))
+
+    def __setattr__(self, field: str, model: Any) -> None:
+        # What were kept here and not in the overlay, no grade and no fork would know.
+        if field not in self._overlay.base.fields:
+            raise AttributeError(f"the database has no {field!r}")
+        if field in vars(self):
+            raise AttributeError(f"{field} cannot be replaced as a whole: change its rows")
+        self._overlay.put((field, None), model)
 
 
 class TableView(Mapping[str, Any]):
@@ -328,6 +347,11 @@ class ListView:
             return
         for index in range(len(self)):
             yield overlay.get((field, index))
+
+    def __getitem__(self, index: int) -> Any:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"{self._field} has {len(self)} rows, and no {index}")
+        return self._overlay.get((self._field, index % len(self)))
 
     def append(self, model: Any) -> None:
         """Add a row; only inside a transaction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -154,14 +155,16 @@ class World:
             for function in functions:
                 bound = self._function(function)
                 try:
-                    bound(**function.arguments)
+                    bound(**_own(function.arguments))
                     self._sync()
                 except Exception as error:
                     raise DataError(
                         f"initialisation {function.name}({function.arguments}) failed: {error}"
                     ) from error
         finally:
-            self._commit()
+            problem = self._commit()
+        if problem is not None:
+            raise DataError(f"initialisation failed: {problem}")
 
     def holds(self, assertion: EnvFunction) -> bool:
         """Whether an assertion holds. One that cannot be evaluated (because it is about a bill that
@@ -171,7 +174,7 @@ class World:
         if guarded:
             self._begin()
         try:
-            return bool(function(**assertion.arguments) == assertion.expected)
+            return bool(function(**_own(assertion.arguments)) == assertion.expected)
         except Exception:
             return False
         finally:
@@ -187,7 +190,7 @@ class World:
             return
         self._begin()
         try:
-            getattr(toolkit, name)(**arguments)
+            getattr(toolkit, name)(**_own(arguments))
         except Exception:
             return
         finally:
@@ -279,10 +282,15 @@ class World:
         return [key for overlay in overlays for key in overlay.close()]
 
     def _commit(self, growth: int | None = None) -> str | None:
-        """Keep what changed, unless a row has grown by more than `growth`: then nothing is kept, and
-        the error says so."""
+        """Keep what changed, unless a row is not JSON any more or has grown by more than `growth`: then
+        nothing is kept, and the error says so."""
         overlays = [self._agent_db] if self._user_db is None else [self._agent_db, self._user_db]
-        changed = [overlay.close() for overlay in overlays]
+        try:
+            changed = [overlay.close() for overlay in overlays]
+        except ValueError as error:
+            for overlay in overlays:
+                overlay.abandon()
+            return f"Error: nothing was changed: {error}"
         if growth is not None:
             for overlay, rows in zip(overlays, changed, strict=True):
                 for key, row in rows.items():
@@ -311,13 +319,22 @@ def _world(
     return world
 
 
+def _own(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments for a function to keep or to change: those of the message or the task, which are
+    graded, stay as they are."""
+    return {
+        name: deepcopy(value) if isinstance(value, dict | list) else value
+        for name, value in arguments.items()
+    }
+
+
 def _run(
     function: Callable[..., Any], arguments: Mapping[str, Any], then: Callable[[], None]
 ) -> tuple[str, bool]:
     """The text of a tool's result, and whether it failed. `then` is called after it in any case:
     what a tool had changed before it failed stays, and the sides are brought in line."""
     try:
-        result = function(**arguments)
+        result = function(**_own(arguments))
         then()
         return render(result), False
     except Exception as error:

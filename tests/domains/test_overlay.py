@@ -320,6 +320,42 @@ class TestViews:
         assert [person.name for person in overlay.view.log] == ["Cid", "Dot", "Dan", "Eli"]
         assert len(overlay.view.log) == 4
 
+    def test_a_list_has_its_rows_by_their_places(self, overlay: Overlay) -> None:
+        overlay.begin()
+        overlay.view.log[0].name = "Cyd"
+        overlay.view.log.append(Person(name="Dan"))
+        overlay.commit()
+        assert [overlay.view.log[index].name for index in (0, 2, -1, -3)] == [
+            "Cyd", "Dan", "Dan", "Cyd"
+        ]  # fmt: skip
+        for index in (3, -4):
+            with pytest.raises(IndexError, match="log has 3 rows"):
+                overlay.view.log[index]
+
+    def test_a_record_can_be_replaced(self, overlay: Overlay) -> None:
+        overlay.begin()
+        overlay.view.head = Person(name="Zoe")
+        overlay.commit()
+        assert overlay.fork().view.head.name == "Zoe"
+        assert list(overlay.difference()) == [("head", None)]
+
+    @pytest.mark.parametrize(
+        ("field", "value", "error"),
+        [
+            ("people", {}, "people cannot be replaced as a whole"),
+            ("log", [], "log cannot be replaced as a whole"),
+            ("counter", 1, "the database has no 'counter'"),
+            ("head", {"name": "Zoe"}, "a row of head must be a model, not a dict"),
+        ],
+    )
+    def test_nothing_is_kept_beside_the_database(
+        self, overlay: Overlay, field: str, value: Any, error: str
+    ) -> None:
+        overlay.begin()
+        with pytest.raises((AttributeError, TypeError), match=error):
+            setattr(overlay.view, field, value)
+        assert not overlay.commit()
+
     def test_there_are_no_other_fields(self, overlay: Overlay) -> None:
         with pytest.raises(AttributeError, match="nobody"):
             overlay.view.nobody  # noqa: B018

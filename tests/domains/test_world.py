@@ -15,6 +15,7 @@ from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.toolkit import bind
 from tau2_gym.domains.world import Side, Sides, World
 from tau2_gym.errors import DataError
+from tau2_gym.frozen import frozen
 from tau2_gym.spaces import examples, sample_arguments
 from tau2_gym.types import EnvFunction, Requestor, ToolKind, ToolSpec
 from tests.helpers import assert_pristine, gold_calls, random_call, some
@@ -272,6 +273,75 @@ class TestMerge:
         with pytest.raises(DataError, match="cannot merge"):
             world.merge("assistant", {"nothing": {}})
         assert world.call("switch", {"lamp": "a"}, "assistant")[1] is False
+
+
+class Shelf(BaseModel):
+    items: Any = []
+
+
+class Store(BaseModel):
+    shelves: dict[str, Shelf]
+
+
+class StoreTools:
+    """Tools that treat what they are given as their own."""
+
+    db: Any
+
+    def put(self, items: list[Any]) -> str:
+        """Put items on the shelf, in order."""
+        items.sort()
+        self.db.shelves["a"].items = items
+        return "done"
+
+    def holds(self, items: list[Any]) -> bool:
+        """No tool, but an assertion."""
+        items.sort()
+        return bool(self.db.shelves["a"].items == items)
+
+    def swap(self) -> str:
+        """Store what is not a row."""
+        self.db.shelves["a"] = {"items": []}
+        return "done"
+
+    def tangle(self) -> str:
+        """Store what is not JSON."""
+        self.db.shelves["a"].items = items = []
+        items.append(items)
+        return "done"
+
+
+@pytest.fixture
+def store() -> World:
+    specs = {
+        name: ToolSpec(name, ToolKind.WRITE, openai_schema(name, getattr(StoreTools, name)))
+        for name in ("put", "swap", "tangle")
+    }
+    database = BaseDatabase(Store(shelves={"a": Shelf()}))
+    return World(Sides(Side(bind("StoreTools", StoreTools), specs, database)))
+
+
+def test_a_tool_may_change_its_arguments(store: World) -> None:
+    """Those of the message and of the task, by which it is graded, stay as they were."""
+    given = {"items": ["b", "a"]}
+    expected, twin = store.fork(), store.fork()
+    assert store.call("put", given, "assistant") == ("done", False)
+    assert given == {"items": ["b", "a"]}
+    expected.use("put", frozen(given), "assistant")
+    twin.initialise((EnvFunction("assistant", "put", frozen(given), True),))
+    assert store.difference() == expected.difference() == twin.difference() != {}
+    assert store.holds(EnvFunction("assistant", "holds", frozen(given), True))
+
+
+@pytest.mark.parametrize("name", ["swap", "tangle"])
+def test_a_tool_that_stores_what_is_no_row_is_told_so(store: World, name: str) -> None:
+    text, failed = store.call(name, {}, "assistant")
+    assert failed
+    assert text.startswith("Error: ")
+    assert not store.difference()
+    assert store.call("put", {"items": ["a"]}, "assistant") == ("done", False)
+    with pytest.raises(DataError, match=f"initialisation {name}|initialisation failed"):
+        store.initialise((EnvFunction("assistant", name, {}, True),))
 
 
 def test_random_calls_never_raise_and_never_reach_the_base(domain: Domain) -> None:
