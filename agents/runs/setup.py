@@ -226,12 +226,17 @@ def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str,
         asked: domains that were asked for; None for those of tau2-bench that it can play.
 
     Raises:
-        ConfigError: the agent or domain is unknown, or the agent does not play one asked for.
+        ConfigError: the agent or domain is unknown, the agent does not play one asked for, or
+            none was asked for and it plays none of `PLAYED`.
     """
     chosen = None if asked is None else tuple(map(resolve, asked))
     able = agent_domains(agent)
     if chosen is None:
         names = tuple(name for name in PLAYED if name in able)
+        if not names:
+            raise ConfigError(
+                f"agent {agent!r} plays {', '.join(able)} only: pass --domains {','.join(able)}"
+            )
         note = f"Agent {agent!r} plays {', '.join(names)} only." if names != PLAYED else None
         return names, note
     for name in chosen:

@@ -397,6 +397,18 @@ def test_a_domain_that_an_agent_does_not_play_is_refused(
     assert not output.exists()
 
 
+def test_an_agent_of_none_of_the_default_domains_is_refused_unless_told_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "class Clerk:\n    domains = ('mock',)\n    def act(self, view, seed):\n        return 'Hi'\n"
+    (tmp_path / "mock_clerk.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    output = tmp_path / "x.jsonl"
+    result = run("--agent", "mock_clerk:Clerk", "--output", str(output))
+    assert_refused(result, "agent 'mock_clerk:Clerk' plays mock only: pass --domains mock")
+    assert not output.exists()
+
+
 def test_every_agent_that_declares_no_domains_plays_all() -> None:
     played = {name: agent_domains(name) for name in (*AGENTS, *MODEL_AGENTS)}
     some = {"workflow": ("telecom",), "fixall": ("telecom",)}
