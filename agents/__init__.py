@@ -55,7 +55,9 @@ def agent_domains(name: str) -> tuple[str, ...]:
     domains: Any = getattr(find("agent", AGENTS.get(name, name), GROUP, known), "domains", None)
     if domains is None:
         return known_domains()
-    if isinstance(domains, str) or not all(isinstance(domain, str) for domain in domains):
+    if not isinstance(domains, tuple | list | set | frozenset) or not domains:
+        raise ConfigError(f"agent {name!r}: domains must be a tuple of names, not {domains!r}")
+    if not all(isinstance(domain, str) for domain in domains):
         raise ConfigError(f"agent {name!r}: domains must be a tuple of names, not {domains!r}")
     return tuple(domains)
 

@@ -18,7 +18,7 @@ from rich.console import Console
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.base import AgentView, Reply
 from agents.rollout import Limits, Player, rollout
-from agents.runs.exits import Command, ending
+from agents.runs.exits import PLAIN, Command, ending
 from agents.runs.values import finite
 from benchmarks.in_process import measure_model
 from tau2_gym.domains.base import get_domain
@@ -90,7 +90,7 @@ def main(
     console = Console(highlight=False)
     with ending(console):
         if model is not None:
-            console.print(measure_model(model, episodes, turns))
+            console.print(measure_model(model, episodes, turns), **PLAIN)
         else:
             console.print(measure(episodes, turns, latency))
 

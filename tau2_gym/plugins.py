@@ -66,7 +66,7 @@ def make(what: str, name: str, group: str, known: Iterable[str], methods: str) -
             raise ConfigError(f"{what} {name!r} is {_a(found)}, and has no {' or '.join(wanted)}")
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"{what} {name!r} could not be made: {_said(error)}") from error
     if not any(callable(getattr(found, method, None)) for method in wanted):
         raise ConfigError(f"{what} {name!r} is {_a(found)}, and has no {' or '.join(wanted)}")

@@ -52,7 +52,7 @@ CORE = (
     *("tau2_gym/users/llm.py", "tau2_gym/users/replay.py"),
     *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
-    *(f"agents/runs/{name}.py" for name in ("metrics", "setup", "store", "summary")),
+    *(f"agents/runs/{name}.py" for name in ("driver", "metrics", "setup", "store", "summary")),
     *("trainers/credit.py", "trainers/tasks.py", "trainers/openrlhf/experience.py"),
     *(f"trainers/rollout/{name}.py" for name in ("curriculum", "executor", "task_sampler")),
     *(f"trainers/data/{name}.py" for name in ("chat_template", "selection", "sft_rows")),
@@ -73,6 +73,17 @@ ELSEWHERE = {
     "tau2_gym/completion/servers.py": ["tests/test_servers.py"],
     "tau2_gym/completion/wire.py": [
         *("tests/test_completion.py", "tests/users/test_llm.py", "tests/test_hostile_servers.py")
+    ],
+    "agents/backends/drawing.py": ["tests/agents/backends/test_transformers.py"],
+    "agents/backends/jobs.py": [
+        "tests/agents/backends/test_conversations.py",
+        "tests/agents/backends/test_transformers.py",
+    ],
+    "agents/backends/recomputed.py": ["tests/agents/backends/test_transformers.py"],
+    "agents/backends/slots.py": ["tests/agents/backends/test_conversations.py"],
+    "agents/runs/driver.py": [
+        "tests/benchmarks/test_passk.py",
+        "tests/benchmarks/test_model_runs.py",
     ],
     "agents/runs/setup.py": [
         "tests/benchmarks/test_passk.py",

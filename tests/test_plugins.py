@@ -84,8 +84,21 @@ def nothing():
     return None
 
 
+class Quitter:
+    def __init__(self):
+        raise SystemExit(4)
+
+
 class OneDomain(Clerk):
     domains = "mock"
+
+
+class Number(Clerk):
+    domains = 5
+
+
+class NoDomain(Clerk):
+    domains = ()
 '''
 
 INSTALLED = """[tau2_gym.agents]
@@ -203,11 +216,20 @@ WRONG = [
     ("my_syntax:Clerk", "importing 'my_syntax' failed: SyntaxError: "),
     ("my_module:Picky", "could not be made: TypeError: Picky.__init__() missing 1 required"),
     ("my_module:Broken", "could not be made: OSError: no such folder: /data"),
+    ("my_module:Quitter", "could not be made: SystemExit: 4"),
     ("my_module:Idle", "is of type Idle, and has no "),
     ("my_module:number", "is of type int, and has no "),
     ("my_module:nothing", "is of type NoneType, and has no "),
     ("clark", ", or MODULE:NAME"),
 ]
+
+
+@pytest.mark.parametrize("name", ["OneDomain", "Number", "NoDomain"])
+def test_the_domains_of_an_agent_are_names(name: str) -> None:
+    result = CliRunner().invoke(passk.app, ["--agent", f"my_module:{name}", *MOCK])
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert f"agent 'my_module:{name}': domains must be a tuple of names, not" in said
 
 
 @pytest.mark.parametrize(("name", "says"), WRONG)

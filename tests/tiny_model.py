@@ -280,21 +280,24 @@ def plain_checkpoint(folder: Path | str) -> str:
     return str(folder)
 
 
-def long_checkpoint(folder: Path | str) -> str:
+def long_checkpoint(folder: Path | str, **sizes: int) -> str:
     """Write tokenizer and a random model whose context holds whole episodes under the official
     prompt, for timing."""
     tokenizer = tiny_tokenizer()
     torch.manual_seed(2)
+    whole = {
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 64,
+    }
     config = transformers.Qwen3Config(
         vocab_size=len(tokenizer),
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
         max_position_embeddings=32768,
         eos_token_id=tokenizer.eos_token_id,
+        **(whole | sizes),
     )
     tokenizer.save_pretrained(folder)
     transformers.Qwen3ForCausalLM(config).save_pretrained(folder)

@@ -337,9 +337,17 @@ def _run(
         result = function(**_own(arguments))
         then()
         return render(result), False
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         then()
-        return f"Error: {error}", True
+        return f"Error: {_said(error)}", True
+
+
+def _said(error: BaseException) -> str:
+    """What an error says; its type, where not even that can be had."""
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__name__
 
 
 def _shortened(text: str, failed: bool) -> tuple[str, bool]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner
 
 from benchmarks.driver import app, play
@@ -33,3 +35,17 @@ def test_every_episode_waits_for_every_call() -> None:
         assert record.termination == "user_stop"
         said = [message["content"] for message in record.messages if message["role"] == "user"]
         assert said == ["Go on.", "Go on.", "###STOP###"]
+
+
+def test_a_model_here_says_the_same_whether_conversations_are_kept_or_read_again(
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("torch", reason="torch is not installed")
+    from tests.tiny_model import long_checkpoint
+
+    sizes = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "head_dim": 16}
+    model = long_checkpoint(tmp_path, **sizes, num_attention_heads=2, num_key_value_heads=1)
+    done = CliRunner().invoke(app, ["--model", model, "--episodes", "2", "--turns", "3"])
+    assert done.exit_code == 0, done.output
+    said = r"2 episodes of 3 turns, prompts of \d,\d+ tokens: .*; ratio (\S+); 2 of 2 .* the same"
+    assert re.search(said, done.output), done.output

@@ -310,12 +310,27 @@ class StoreTools:
         items.append(items)
         return "done"
 
+    def quit(self) -> str:
+        """End the interpreter."""
+        raise SystemExit(3)
+
+    def mumble(self) -> str:
+        """Fail, and do not say why."""
+        raise Mumbled
+
+
+class Mumbled(Exception):
+    """An error whose text cannot be had."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no")
+
 
 @pytest.fixture
 def store() -> World:
     specs = {
         name: ToolSpec(name, ToolKind.WRITE, openai_schema(name, getattr(StoreTools, name)))
-        for name in ("put", "swap", "tangle")
+        for name in ("put", "swap", "tangle", "quit", "mumble")
     }
     database = BaseDatabase(Store(shelves={"a": Shelf()}))
     return World(Sides(Side(bind("StoreTools", StoreTools), specs, database)))
@@ -331,6 +346,12 @@ def test_a_tool_may_change_its_arguments(store: World) -> None:
     twin.initialise((EnvFunction("assistant", "put", frozen(given), True),))
     assert store.difference() == expected.difference() == twin.difference() != {}
     assert store.holds(EnvFunction("assistant", "holds", frozen(given), True))
+
+
+@pytest.mark.parametrize(("name", "says"), [("quit", "3"), ("mumble", "Mumbled")])
+def test_however_a_tool_fails_it_is_a_result(store: World, name: str, says: str) -> None:
+    assert store.call(name, {}, "assistant") == (f"Error: {says}", True)
+    assert store.call("put", {"items": ["a"]}, "assistant") == ("done", False)
 
 
 @pytest.mark.parametrize("name", ["swap", "tangle"])
