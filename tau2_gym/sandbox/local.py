@@ -163,6 +163,7 @@ class LocalSandbox:
 
     def _connect(self) -> socket.socket:
         ours, theirs = socket.socketpair()
+        _CONNECTIONS.update((ours, theirs))
         try:
             with self._lock:
                 for attempt in range(2):
@@ -264,12 +265,16 @@ class Session:
 
 
 _ALL: weakref.WeakSet[LocalSandbox] = weakref.WeakSet()
+_CONNECTIONS: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
 
 def _forked() -> None:
-    """In a fork of this process: leave the warm interpreters to the parent."""
+    """In a fork of this process: leave the warm interpreters and the calls to the parent. A keeper sees
+    that nobody waits once the last copy of its connection is closed."""
     for sandbox in _ALL:
         sandbox._begin()
+    for connection in _CONNECTIONS:
+        connection.close()
 
 
 os.register_at_fork(after_in_child=_forked)

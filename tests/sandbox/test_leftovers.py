@@ -70,7 +70,7 @@ code = "import subprocess; subprocess.run(['sleep', '{marker}'])"
 threading.Thread(target=sandbox.run, args=(code,), daemon=True).start()
 def runs(path):
     try:
-        return open(path, "rb").read() == b"sleep\\0{marker}\\0"
+        return open(path, "rb").read().split(bytes(1))[:2] == [b"sleep", b"{marker}"]
     except OSError:
         return False
 while not any(map(runs, glob.glob("/proc/[0-9]*/cmdline"))):
