@@ -356,6 +356,18 @@ def test_filters(server: ChatServer, litellm: bool) -> None:
 
 
 @needs_litellm
+@pytest.mark.parametrize("name", ["anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-pro"])
+@pytest.mark.parametrize("body", ["out of cards", {"error": {"message": "out of cards"}}])
+def test_what_a_provider_says_is_repeated_without_litellms_words(name: str, body: Any) -> None:
+    said = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    with RawServer(lambda *_: [response(said, 500)]) as broken:
+        url = f"http://127.0.0.1:{broken.port}/v1"
+        asked = ChatModel(name, base_url=url, litellm=True, api_key=KEY, retries=0)
+        with pytest.raises(InfrastructureError, match=r"status 500: out of cards \(after 1 att"):
+            ask(asked)
+
+
+@needs_litellm
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -560,6 +572,10 @@ def test_meters_count_what_happens_inside_them(server: ChatServer, litellm: bool
         ask(tiny)
     ask(tiny)
     assert meter.usage == one
+
+
+def test_what_calls_took_adds_up() -> None:
+    assert Usage(1, 20, 0.5, 1) + Usage(3, 40, 0.25, 2) == Usage(4, 60, 0.75, 3)
 
 
 def test_seeds_of_calls() -> None:

@@ -222,6 +222,7 @@ def test_whatever_comes_back_is_infrastructures_fault(
         tracemalloc.stop()
     assert time.monotonic() - begun < SECONDS
     assert most < BYTES
+    assert f"http://127.0.0.1:{server.port}" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 800
     server.answer = good

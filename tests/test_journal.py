@@ -40,6 +40,12 @@ def test_separators_that_only_python_knows_do_not_end_a_line(path: Path) -> None
     assert rows(path) == [{"a": "x\x0by\u2028z\x85"}]
 
 
+def test_a_journal_that_is_opened_again_goes_on_in_the_next_line(path: Path) -> None:
+    for row in (1, 2, 3):
+        Journal(path).append(row)
+    assert path.read_bytes() == b"1\n2\n3\n"
+
+
 def test_a_line_cut_off_is_replaced(path: Path) -> None:
     journal = Journal(path)
     journal.append(1)

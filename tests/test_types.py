@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tau2_gym.errors import DataError
-from tau2_gym.types import Checks, Message, Termination, ToolCall
+from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.types import Checks, Message, Termination, ToolCall, Weights
 
 arguments = st.dictionaries(st.text(), st.integers() | st.text() | st.none(), max_size=3)
 
@@ -101,6 +101,13 @@ def test_checks_become_plain_data() -> None:
         "unexpected": 0,
         "reads": [],
     }
+
+
+@pytest.mark.parametrize("name", ["action", "communicate", "env_assertion", "db"])
+def test_weights_may_be_nothing_and_not_negative(name: str) -> None:
+    assert getattr(Weights(**{name: 0}), name) == 0
+    with pytest.raises(ConfigError, match="weights must not be negative"):
+        Weights(**{name: -0.01})
 
 
 def test_a_result_is_no_error_unless_it_says_so() -> None:

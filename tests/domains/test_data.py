@@ -99,6 +99,10 @@ def test_texts_are_read_from_markdown_or_text_files(tmp_path: Path) -> None:
     data = DataFolder("shop", tmp_path)
     assert data.text("policy") == "# Règles\n"
     assert data.text("notes") == "n"
+    assert data.has_text("policy")
+    assert data.has_text("notes")
+    assert not data.has_text("manual")
+    assert not data.has_text("tasks")
     with pytest.raises(DataError, match=r"has no manual\.md"):
         data.text("manual")
 

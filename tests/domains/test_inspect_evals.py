@@ -144,6 +144,11 @@ class TestLayouts:
         content, _ = world_of("airline").call("list_all_airports", {}, "assistant")
         assert content == json.dumps(json.loads(content))
 
+    def test_a_result_that_is_plain_text_is_left_alone(self) -> None:
+        user = next(iter(get_domain("retail").sides.agent.database.fields["users"].values()))
+        found = world_of("retail").call("find_user_id_by_email", {"email": user.email}, "assistant")
+        assert found == (user.user_id, False)
+
     def test_product_types_are_sorted_by_name(self) -> None:
         content, _ = world_of("retail").call("list_all_product_types", {}, "assistant")
         names = list(json.loads(content))

@@ -13,7 +13,7 @@ from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.overlay import BaseDatabase
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.toolkit import bind
-from tau2_gym.domains.world import Side, Sides, World
+from tau2_gym.domains.world import MAX_RESULT, Side, Sides, World
 from tau2_gym.errors import DataError
 from tau2_gym.frozen import frozen
 from tau2_gym.spaces import examples, sample_arguments
@@ -53,6 +53,10 @@ class Tools:
         """Look at a lamp."""
         return f"{self.db.lamps[lamp].on}"
 
+    def print(self, lamp: str, copies: int) -> str:
+        """Describe a lamp, as often as wanted."""
+        return f"{self.db.lamps[lamp].on}" * copies
+
     def is_on(self, lamp: str) -> bool:
         """No tool, but an assertion."""
         return bool(self.db.lamps[lamp].on)
@@ -66,8 +70,8 @@ def mirror(tools: SimpleNamespace) -> None:
     tools.user_tools.db.mirror.on = any(lamp.on for lamp in tools.tools.db.lamps.values())
 
 
-def house() -> World:
-    kinds = {"switch": ToolKind.WRITE, "dim": ToolKind.WRITE, "look": ToolKind.READ}
+def house(guarded: bool = False, switch: ToolKind = ToolKind.WRITE) -> World:
+    kinds = {"switch": switch, "dim": ToolKind.WRITE, "look": ToolKind.READ, "print": ToolKind.READ}
     toolkit = bind("Tools", Tools)
 
     def side() -> Side:
@@ -77,7 +81,7 @@ def house() -> World:
         }
         return Side(toolkit, specs, BaseDatabase(Room(lamps={"a": Lamp(), "b": Lamp()})))
 
-    return World(Sides(side(), side(), mirror))
+    return World(Sides(side(), side(), mirror, guarded))
 
 
 @pytest.fixture
@@ -134,6 +138,16 @@ class TestCall:
     ) -> None:
         world.call("dim", {"lamp": "a", "level": level}, "assistant")
         assert json.loads(world.difference()[("user", ("mirror", None))])["on"] is True
+
+    @pytest.mark.parametrize("guarded", [False, True])
+    def test_a_result_may_have_so_many_characters(self, guarded: bool) -> None:
+        world, most = house(guarded), MAX_RESULT // len("False")
+        for copies, read in [(most, True), (most + 1, False)]:
+            text, failed = world.call("print", {"lamp": "a", "copies": copies}, "assistant")
+            assert failed is not read
+            assert (text == "False" * copies) is read
+        assert f"has {5 * (most + 1)} characters" in text
+        assert f"at most {MAX_RESULT} are" in text
 
     def test_each_side_has_its_own_database(self, world: World) -> None:
         world.call("switch", {"lamp": "a"}, "user")
@@ -334,6 +348,31 @@ def store() -> World:
     }
     database = BaseDatabase(Store(shelves={"a": Shelf()}))
     return World(Sides(Side(bind("StoreTools", StoreTools), specs, database)))
+
+
+class TestGuarded:
+    """Where the code of a domain is not known, what only reads is kept from writing."""
+
+    @pytest.mark.parametrize("side", ["assistant", "user"])
+    def test_a_tool_that_reads_must_not_write(self, side: Any) -> None:
+        world = house(guarded=True, switch=ToolKind.READ)
+        assert world.call("switch", {"lamp": "b"}, side) == (
+            "Error: nothing was changed: switch is not marked write, and changes lamps b",
+            True,
+        )
+        assert not lamp(world, "b", side)
+        assert (world.difference(), world.version) == ({}, 0)
+        assert world.call("look", {"lamp": "b"}, side) == ("False", False)
+        assert world.call("look", {"lamp": "z"}, side) == ("Error: 'z'", True)
+        assert world.call("dim", {"lamp": "b", "level": 1}, side) == ("dimmed", False)
+        assert lamp(world, "b", side)
+
+    def test_an_assertion_changes_nothing(self) -> None:
+        world = house(guarded=True)
+        switched = EnvFunction("user", "switch", {"lamp": "a"}, Lamp(on=True))
+        assert world.holds(switched)
+        assert not lamp(world, "a", "user")
+        assert (world.difference(), world.version) == ({}, 0)
 
 
 def test_a_tool_may_change_its_arguments(store: World) -> None:

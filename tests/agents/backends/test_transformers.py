@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -133,6 +134,19 @@ def test_stops() -> None:
     assert "arguments" in text
     assert "arguments" not in tiny_tokenizer().decode(list(stopped.ids[:-1]))
     assert stopped.ids == plain.ids[: len(stopped.ids)]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_model_ends_at_the_tokens_of_its_configuration_if_it_has_any(several: bool) -> None:
+    params = SamplingParams(temperature=0, max_new_tokens=16)
+    model = deepcopy(plain_model())
+    model.generation_config.eos_token_id = None
+    (free,) = generated(TransformersBackend(model, tiny_tokenizer()), [(ids("Hi"), params)])
+    assert (len(free.ids), free.finish_reason) == (16, "length")
+    end = free.ids[3]
+    model.generation_config.eos_token_id = [end, free.ids[9]] if several else end
+    (ended,) = generated(TransformersBackend(model, tiny_tokenizer()), [(ids("Hi"), params)])
+    assert (ended.ids, ended.finish_reason) == (free.ids[: free.ids.index(end) + 1], "stop")
 
 
 def test_given_stop_tokens() -> None:
