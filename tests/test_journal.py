@@ -67,6 +67,25 @@ def test_numbers_that_json_lacks_become_null(path: Path) -> None:
     assert path.read_text() == '{"a": null, "b": [null, [0.5, null]]}\n'
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"{", "is not JSON: "),
+        (b"[" * 10**5, "is not JSON: "),
+        (b"\xff", "is not JSON: "),
+        (b"[1]", "holds no JSON object"),
+        (None, "cannot be read: No such file"),
+    ],
+)
+def test_a_file_that_is_no_json_object_is_named(
+    path: Path, content: bytes | None, says: str
+) -> None:
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=rf"rows\.jsonl {says}"):
+        read_json(path)
+
+
 def test_a_folder_in_the_place_of_a_file_is_one_sentence(path: Path) -> None:
     path.mkdir()
     for work in (
