@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Mapping
 
 import pytest
 
-from tau2_gym.completion import bodies as bodies_module
 from tau2_gym.completion.bodies import MOST, Unreadable, check_headers, limited, read_json
 
 
@@ -44,19 +43,20 @@ def test_headers_that_are_enough_to_refuse_a_body(headers: Mapping[str, str], wo
     assert len(str(refused.value)) < 120
 
 
-async def gathered(*chunks: bytes) -> bytes:
+async def gathered(*chunks: bytes, most: int) -> bytes:
     async def coming() -> AsyncIterator[bytes]:
         for chunk in chunks:
             yield chunk
 
-    return b"".join([chunk async for chunk in limited(coming())])
+    return b"".join([chunk async for chunk in limited(coming(), most)])
 
 
-def test_chunks_are_taken_up_to_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies_module, "MOST", 5)
-    assert asyncio.run(gathered(b"abc", b"de")) == b"abcde"
-    with pytest.raises(Unreadable, match="a body of more than"):
-        asyncio.run(gathered(b"abc", b"def"))
+def test_chunks_are_taken_up_to_the_limit() -> None:
+    assert asyncio.run(gathered(b"abc", b"de", most=5)) == b"abcde"
+    with pytest.raises(Unreadable, match="a body of more than 1 MiB"):
+        asyncio.run(gathered(b"x" * 2**20, b"x", most=2**20))
+    with pytest.raises(Unreadable, match="a body of more than 2 MiB"):
+        check_headers({"Content-Length": str(2**21 + 1)}, 2**21)
 
 
 def test_json_is_read_in_the_encodings_it_may_have() -> None:

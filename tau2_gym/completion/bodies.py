@@ -18,8 +18,12 @@ class Unreadable(ValueError):
     """A body that cannot be read, or is not what it should be. The text says why."""
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
+def check_headers(headers: Mapping[str, str], most: int = MOST) -> None:
     """Check from its headers that a body can be read.
+
+    Args:
+        headers: of the response.
+        most: bytes that the body may have.
 
     Raises:
         Unreadable: it is compressed, or too large.
@@ -28,21 +32,21 @@ def check_headers(headers: Mapping[str, str]) -> None:
     if encoding not in ("", "identity"):
         raise Unreadable(f"a body compressed with {encoding[:40]!r}, which was not asked for")
     length = headers.get("Content-Length", "")
-    if length.isdecimal() and int(length[:20]) > MOST:
-        raise _too_large()
+    if length.isdecimal() and int(length[:20]) > most:
+        raise _too_large(most)
 
 
-async def limited(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def limited(chunks: AsyncIterator[bytes], most: int = MOST) -> AsyncIterator[bytes]:
     """The chunks of a body.
 
     Raises:
-        Unreadable: they are more than `MOST` bytes.
+        Unreadable: they are more than `most` bytes.
     """
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        if size > MOST:
-            raise _too_large()
+        if size > most:
+            raise _too_large(most)
         yield chunk
 
 
@@ -60,5 +64,5 @@ def read_json(body: bytes) -> Any:
         raise Unreadable("a body that is not JSON") from None
 
 
-def _too_large() -> Unreadable:
-    return Unreadable(f"a body of more than {MOST // 2**20} MiB")
+def _too_large(most: int) -> Unreadable:
+    return Unreadable(f"a body of more than {most // 2**20} MiB")

@@ -1,13 +1,13 @@
-"""Calls to an OpenAI-compatible server, without LiteLLM."""
+"""Calls to servers over HTTP: to OpenAI-compatible ones without LiteLLM, and whatever takes JSON."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from tau2_gym.completion.bodies import Unreadable, check_headers, limited, read_json
+from tau2_gym.completion.bodies import MOST, Unreadable, check_headers, limited, read_json
 from tau2_gym.completion.faults import CallFailed, Kind, explanation, failure, wished_pause
 from tau2_gym.completion.redaction import endpoint, redact, shown_url
 from tau2_gym.completion.servers import LOOK
@@ -42,28 +42,9 @@ class HTTPTransport:
             CallFailed: it failed.
             ContextOverflow, ContentFiltered: see there.
         """
-        import httpx
-
         body = {name: value for name, value in request.items() if name != "extra_body"}
         body.update(request.get("extra_body") or {})
-        headers = {"Content-Type": "application/json", **bearer(self._key)}
-        client = await _client()
-        # None of these errors is chained: their own texts can repeat a key.
-        try:
-            content = json.dumps(body)
-            async with client.stream(
-                "POST", self.url, content=content, headers=headers
-            ) as response:
-                check_headers(response.headers)
-                said = b"".join([chunk async for chunk in limited(response.aiter_raw())])
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            reason = f"cannot connect to {self.place}: {redact(str(error) or repr(error))}"
-            raise CallFailed(reason, Kind.UNREACHABLE) from None
-        except httpx.TransportError as error:
-            reason = f"the connection to {self.place} was lost: {redact(str(error) or repr(error))}"
-            raise CallFailed(reason, Kind.LOST) from None
-        except Unreadable as error:
-            raise CallFailed(f"{self.place} answered with {error}", Kind.GARBLED) from None
+        response, said = await post(self.url, body, self._key)
         return self._read(response, said, request["model"])
 
     async def looks_up(self) -> bool:
@@ -89,6 +70,42 @@ class HTTPTransport:
         except NotACompletion as error:
             reason = f"{self.place} answered with something that is not a chat completion: {error}"
             raise CallFailed(reason, Kind.GARBLED) from None
+
+
+async def post(
+    url: str, body: Mapping[str, Any], key: str | None, most: int = MOST
+) -> tuple[httpx.Response, bytes]:
+    """Send JSON to an address, and give the response with its body.
+
+    Args:
+        url: the address.
+        body: what is sent.
+        key: sent as a bearer token, if there is one.
+        most: bytes that the response may have.
+
+    Raises:
+        CallFailed: there was no response, or its body cannot be read.
+    """
+    import httpx
+
+    place = shown_url(url)
+    headers = {"Content-Type": "application/json", **bearer(key)}
+    client = await _client()
+    # None of these errors is chained: their own texts can repeat a key.
+    try:
+        content = json.dumps(body)
+        async with client.stream("POST", url, content=content, headers=headers) as response:
+            check_headers(response.headers, most)
+            chunks = limited(response.aiter_raw(), most)
+            return response, b"".join([chunk async for chunk in chunks])
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        reason = f"cannot connect to {place}: {redact(str(error) or repr(error))}"
+        raise CallFailed(reason, Kind.UNREACHABLE) from None
+    except httpx.TransportError as error:
+        reason = f"the connection to {place} was lost: {redact(str(error) or repr(error))}"
+        raise CallFailed(reason, Kind.LOST) from None
+    except Unreadable as error:
+        raise CallFailed(f"{place} answered with {error}", Kind.GARBLED) from None
 
 
 def bearer(key: str | None) -> dict[str, str]:

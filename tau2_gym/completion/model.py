@@ -181,7 +181,7 @@ class ChatModel:
             request = {name: value for name, value in request.items() if name != "seed"}
         try:
             completion = await self._server.keep_trying(
-                lambda number: self._attempt(_reseeded(request, number)), self.retries + 1, _pause
+                lambda number: self._attempt(_reseeded(request, number)), self.retries + 1, pause
             )
         except CallFailed as error:
             raise self._verdict(error) from None
@@ -232,7 +232,7 @@ def _reseeded(request: Request, number: int) -> Request:
     return request | {"seed": call_seed(request["seed"], 0, number)}
 
 
-def _pause(failures: int) -> float:
+def pause(failures: int) -> float:
     """Seconds until the next attempt: doubled each time, up to half of it by chance so that many
     episodes do not return at once."""
     longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 30))

@@ -7,6 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from tau2_gym.errors import ConfigError
 
+LONGEST = 10_000_000
+"""Characters of code, and of standard input."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -81,3 +84,17 @@ class Sandbox(Protocol):
             InfrastructureError: the sandbox failed. What the code does never raises.
         """
         ...
+
+
+def refused(code: str, stdin: str = "") -> Result | None:
+    """What comes of code that is too long to be run; None if it is not.
+
+    Raises:
+        ConfigError: the standard input is too long.
+    """
+    if len(stdin) > LONGEST:
+        raise ConfigError(f"stdin has {len(stdin)} characters, and may have {LONGEST}")
+    if len(code) > LONGEST:
+        said = f"the code has {len(code)} characters, and may have {LONGEST}\n"
+        return Result("", said, status=1)
+    return None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.sandbox.base import Limits, Result
+from tau2_gym.sandbox.base import Limits, Result, refused
 from tau2_gym.sandbox.jail import wire
 
 HERE = str(Path(__file__).parent)
@@ -52,9 +52,6 @@ SYSTEM = (
 
 STARTING = 60.0
 """Seconds that the warm interpreter may take to start."""
-
-LONGEST = 10_000_000
-"""Characters of code, and of standard input."""
 
 SPARE = 4
 """Jails that are made before they are needed."""
@@ -111,8 +108,7 @@ class LocalSandbox:
         self, *, stdin: str = "", limits: Limits | None = None, _once: bool = False
     ) -> Iterator[Session]:
         """A program that takes piece after piece of code, and keeps its variables."""
-        if len(stdin) > LONGEST:
-            raise ConfigError(f"stdin has {len(stdin)} characters, and may have {LONGEST}")
+        refused("", stdin)
         request = {
             "stdin": stdin,
             "limits": asdict(limits or self.limits),
@@ -242,9 +238,8 @@ class Session:
         """
         if self.over:
             raise InfrastructureError("the program of this session has ended")
-        if len(code) > LONGEST:
-            said = f"the code has {len(code)} characters, and may have {LONGEST}\n"
-            return Result("", said, status=1)
+        if (result := refused(code)) is not None:
+            return result
         connection = self._connection
         connection.settimeout(self._request["limits"]["seconds"] + MARGIN)
         try:

@@ -1,10 +1,18 @@
-"""What is left behind."""
+"""What is left behind, and a server of a sandbox."""
 
 from __future__ import annotations
 
 import os
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from tau2_gym.sandbox import LocalSandbox
+from tau2_gym.sandbox.server import SandboxServer
+
+ROOT = Path(__file__).parents[2]
 
 
 def descendants(pid: int) -> set[int]:
@@ -49,3 +57,16 @@ def settles(condition: object, seconds: float = 20.0) -> bool:
 def descriptors() -> int:
     """How many this process has open."""
     return len(os.listdir("/proc/self/fd"))
+
+
+@contextmanager
+def serving(sandbox: LocalSandbox, **options: int) -> Iterator[SandboxServer]:
+    """A server of SandboxFusion's API, on a thread."""
+    with SandboxServer(("127.0.0.1", 0), sandbox, **options) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
