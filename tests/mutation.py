@@ -203,7 +203,7 @@ class Check:
         """What became of a sample of each module's mutants."""
         tallies = {}
         for module in modules:
-            source = (ROOT / module).read_text(encoding="utf-8")
+            source = (self.copy / module).read_text(encoding="utf-8")
             found = [one for one in mutants(source) if f"{module}: {one.new}" not in EQUIVALENT]
             if sample and len(found) > sample:
                 chosen = random.Random(f"{seed}/{module}").sample(range(len(found)), sample)
