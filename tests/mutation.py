@@ -258,14 +258,18 @@ class Check:
         if not child:
             _forget(stale)
             _pytest(tests, QuickestFirst(self._times), self.copy.parent / "output.txt")
+        os.setpgid(child, child)
         limit = time.monotonic() + deadline
-        while not (ended := os.waitpid(child, os.WNOHANG))[0] and time.monotonic() < limit:
-            time.sleep(0.02)
-        if not ended[0]:
-            os.killpg(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return pytest.ExitCode.INTERRUPTED
-        return os.waitstatus_to_exitcode(ended[1])
+        ended, status = 0, 0
+        try:
+            while not ended and time.monotonic() < limit:
+                time.sleep(0.02)
+                ended, status = os.waitpid(child, os.WNOHANG)
+        finally:  # an interrupt does not reach the child's group
+            if not ended:
+                os.killpg(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status) if ended else pytest.ExitCode.INTERRUPTED
 
 
 class QuickestFirst:
@@ -295,7 +299,6 @@ def _pytest(tests: list[str], plugin: object, output: Path) -> None:
     """Run tests in the copy; this process ends with pytest's exit code."""
     code = 1
     try:
-        os.setpgrp()
         with output.open("wb") as file:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
