@@ -28,8 +28,9 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
     ast.Mod: ast.Mult,
 }
 COMMUTATIVE = ("min", "max", "math.isclose")
-NO_BEHAVIOUR = ("bound", "encoding", "maxsize", "strict")
-"""Keywords that only check something, one that ruff insists on, and the sizes of caches."""
+NO_BEHAVIOUR = ("bound", "device", "encoding", "maxsize", "strict")
+"""Keywords that only check something, one that ruff insists on, the sizes of caches, and where tensors
+are: the tests have a CPU."""
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,22 @@ ELSEWHERE = {
 }
 """Where a module is tested if not, or not only, in a file of its own name."""
 
+AXES = (
+    "vocabulary = logits.shape[1]",
+    "logprobs = (logits.float() / column([p.temperature or 1.0 for p in params])).log_softmax(1)",
+    "probs, order = probs[cut].sort(dim=1, descending=True)",
+    "probs, order = probs[cut].sort(descending=True)",
+    "before = probs.cumsum(1) - probs",
+    "kept = before < column([p.top_p for p in some]) * probs.sum(1, keepdim=True)",
+    "tokens[cut] = order.gather(1, index[:, None])[:, 0]",
+    "tokens = torch.where(greedy, logits.argmax(1), tokens)",
+    "return tokens, logprobs.gather(1, tokens[:, None])[:, 0]",
+    "reach = probs.cumsum(1)",
+    "return torch.searchsorted(reach, target, right=True)[:, 0].clamp(max=probs.shape[1] - 1)",
+)
+
 EQUIVALENT = {
+    **{f"agents/backends/drawing.py: {line}": "the last of two axes" for line in AXES},
     "tau2_gym/actions.py: _check_size(calls, content)": "both are counted",
     "tau2_gym/journal.py: return json.dumps(_finite(data), allow_nan=True, **options)": (
         "there are none left"
@@ -103,6 +118,10 @@ EQUIVALENT = {
     ),
     "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
         "the one is None where the other is"
+    ),
+    "agents/backends/conversations.py: prompt = np.array(job.prompt)": "of whole numbers anyway",
+    "agents/backends/conversations.py: prompt = np.array(job.prompt[:-1][:self._slots.length])": (
+        "of whole numbers anyway"
     ),
     "trainers/data/selection.py: seen[task] += 2": "only the order of the rounds counts",
 }

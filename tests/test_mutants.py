@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from tests.mutants import mutants
-from tests.mutation import CORE, ROOT, mirror_of
+from tests.mutation import CORE, EQUIVALENT, ROOT, mirror_of
 
 
 def planted(source: str) -> list[str]:
@@ -67,3 +67,9 @@ def test_every_module_of_the_core_is_tested_somewhere() -> None:
                 found = mirror_of(str(path.relative_to(ROOT)))
                 assert found, path
                 assert all((ROOT / one).is_file() for one in found), path
+
+
+def test_what_is_known_to_be_equivalent_would_be_planted() -> None:
+    for line in EQUIVALENT:
+        module, _, fault = line.partition(": ")
+        assert fault in planted((ROOT / module).read_text(encoding="utf-8")), line

@@ -193,6 +193,32 @@ def test_a_conversation_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> Non
     assert [rows for rows, _ in passes] == [1] * len(passes)
 
 
+def test_a_conversation_of_one_token_is_kept_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = engine()
+    ((_, sampled, *_),) = ask(made, [5], max_new_tokens=1)
+    passes = watched(monkeypatch)
+    ask(made, [5, *sampled, 7], max_new_tokens=1)
+    assert passes == [(1, 2)]
+
+
+def test_a_request_goes_on_from_the_most_that_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, long = engine(), tokens(0, 60)
+    ((_, sampled, *_),) = ask(made, long)
+    ask(made, long[:20], max_new_tokens=1)  # kept in a slot of its own, which holds nothing else
+    passes = watched(monkeypatch)
+    ask(made, [*long, *sampled, 7], max_new_tokens=1)
+    assert passes == [(1, 2)]
+
+
+def test_prompts_of_similar_lengths_are_read_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = watched(monkeypatch)
+    same(ask(engine(), tokens(0, 20), tokens(1, 40), tokens(2, 38), max_new_tokens=1))
+    assert passes == [(3, 40)]
+    passes.clear()
+    same(ask(engine(), tokens(0, 20), tokens(1, 70), tokens(2, 72), max_new_tokens=1))
+    assert passes == [(1, 20), (2, 72)]
+
+
 def test_more_conversations_than_slots_wait_for_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     passes = watched(monkeypatch)
     found = conversations(engine(2), 6, 2)
@@ -330,6 +356,16 @@ def test_conversations_that_are_kept_come_first(monkeypatch: pytest.MonkeyPatch)
 
 
 # Memory
+
+
+def test_slots_begin_as_long_as_they_can_all_be() -> None:
+    made = TransformersBackend(endless_model(), context=CONTEXT, batch_size=4, batch_tokens=400)
+    ask(made, [5, 6])
+    slots = made._runner._slots  # type: ignore[union-attr]
+    assert (slots.count, slots.length) == (4, 100)
+    ask(made, tokens(0, 95))
+    slots = made._runner._slots  # type: ignore[union-attr]
+    assert (slots.count, slots.length) == (3, 125), "longer by a quarter, and so fewer"
 
 
 @pytest.mark.parametrize("budget", [60, 160, 400])

@@ -294,6 +294,17 @@ def test_rows_are_drawn_by_their_own_parameters() -> None:
     assert logprobs.tolist() == pytest.approx([float(value) for value in expected])
 
 
+@pytest.mark.parametrize("cut", [{}, {"top_k": 2}, {"temperature": 0.0}])
+def test_a_row_that_is_not_numbers_leaves_the_others_alone(cut: dict[str, Any]) -> None:
+    params = SamplingParams(**cut)
+    alone = draw(LOGITS[None], [params], [0.7])
+    tokens, logprobs = draw(
+        torch.stack([LOGITS * torch.nan, LOGITS, LOGITS - torch.inf]), [params] * 3, [0.7] * 3
+    )
+    assert (tokens[1:2].tolist(), logprobs[1:2].tolist()) == tuple(x.tolist() for x in alone)
+    assert not logprobs[[0, 2]].isfinite().any()
+
+
 def test_company_with_a_cut_changes_nothing() -> None:
     """A row without a cut draws the same token beside one that has one."""
     cut, free = SamplingParams(top_k=2), SamplingParams()
