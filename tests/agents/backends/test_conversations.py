@@ -404,8 +404,12 @@ def test_memory_for_no_conversation_is_said_with_the_numbers(
         ask(made, tokens(0, 120))
 
 
-def test_long_prompts_are_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agents.backends.conversations.PASS_TOKENS", 50)
+@pytest.mark.parametrize(("limit", "most"), [("PASS_TOKENS", 50), ("PASS_SCORES", 50 * 120)])
+def test_long_prompts_are_read_in_pieces(
+    limit: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The longest has 120 tokens, each of which sees at most as many."""
+    monkeypatch.setattr(f"agents.backends.conversations.{limit}", most)
     passes = watched(monkeypatch)
     same(ask(engine(4), *(tokens(seed, 60 + 20 * seed) for seed in range(4))))
     assert max(rows * columns for rows, columns in passes) <= 50
