@@ -109,6 +109,11 @@ AXES = (
 
 EQUIVALENT = {
     **{f"agents/backends/drawing.py: {line}": "the last of two axes" for line in AXES},
+    "agents/backends/drawing.py: return torch.tensor(values, device=logits.device)[:, None]": (
+        "float32 is the default"
+    ),
+    "agents/backends/drawing.py: cut = [n for n, p in enumerate(params) if p.top_k != -2 or "
+    "p.top_p < 1 or p.min_p > 0]": "another draw from the same distribution",
     "tau2_gym/actions.py: _check_size(calls, content)": "both are counted",
     "tau2_gym/journal.py: return json.dumps(_finite(data), allow_nan=True, **options)": (
         "there are none left"

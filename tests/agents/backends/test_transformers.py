@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 from copy import deepcopy
 from typing import Any
@@ -292,6 +293,15 @@ def test_rows_are_drawn_by_their_own_parameters() -> None:
         (LOGITS * 2).log_softmax(-1)[0],
     ]
     assert logprobs.tolist() == pytest.approx([float(value) for value in expected])
+
+
+@pytest.mark.parametrize("cut", [{}, {"top_k": 3}])
+def test_what_is_impossible_is_never_drawn(cut: dict[str, Any]) -> None:
+    row = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])
+    for chance, token in [(0.0, 1), (0.5, 3), (1 - 2**-53, 3)]:
+        tokens, logprobs = draw(row, [SamplingParams(**cut)], [chance])
+        assert tokens.tolist() == [token]
+        assert logprobs.tolist() == pytest.approx([-math.log(2)])
 
 
 @pytest.mark.parametrize("cut", [{}, {"top_k": 2}, {"temperature": 0.0}])
