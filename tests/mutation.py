@@ -112,8 +112,6 @@ EQUIVALENT = {
     "agents/backends/drawing.py: return torch.tensor(values, device=logits.device)[:, None]": (
         "float32 is the default"
     ),
-    "agents/backends/drawing.py: cut = [n for n, p in enumerate(params) if p.top_k != -2 or "
-    "p.top_p < 1 or p.min_p > 0]": "another draw from the same distribution",
     "tau2_gym/actions.py: _check_size(calls, content)": "both are counted",
     "tau2_gym/journal.py: return json.dumps(_finite(data), allow_nan=True, **options)": (
         "there are none left"
@@ -305,6 +303,11 @@ class QuickestFirst:
         self.known = json.loads(times.read_text()) if times.exists() else {}
         self.seen: Counter[str] = Counter()
 
+    @property
+    def patience(self) -> float:
+        """The seconds after which a test hangs."""
+        return 20 + 5 * max(self.known.values(), default=0.0)
+
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         items.sort(key=lambda item: self.known.get(item.nodeid, 0.0))
 
@@ -319,7 +322,7 @@ class QuickestFirst:
         self.times.write_text(json.dumps(self.seen))
 
 
-def _pytest(tests: list[str], plugin: object, output: Path) -> None:
+def _pytest(tests: list[str], plugin: QuickestFirst, output: Path) -> None:
     """Run tests in the copy; this process ends with pytest's exit code."""
     code = 1
     try:
@@ -327,7 +330,8 @@ def _pytest(tests: list[str], plugin: object, output: Path) -> None:
             os.dup2(file.fileno(), 1)
             os.dup2(file.fileno(), 2)
         plain = ("-x", "-q", "-s", "-p", "no:randomly", "-p", "no:cacheprovider", "--tb=short")
-        code = int(pytest.main([*plain, *tests], plugins=[plugin]))
+        hung = ("-o", f"timeout={plugin.patience:.0f}") if plugin.known else ()
+        code = int(pytest.main([*plain, *hung, *tests], plugins=[plugin]))
     finally:
         os._exit(code)
 

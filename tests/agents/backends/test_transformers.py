@@ -295,6 +295,24 @@ def test_rows_are_drawn_by_their_own_parameters() -> None:
     assert logprobs.tolist() == pytest.approx([float(value) for value in expected])
 
 
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        # e to the power of these adds up to 13.1: by id, .08 .64 .67 .87 1 of it.
+        ({}, {0.05: 0, 0.3: 1, 0.65: 2, 0.7: 3, 0.9: 4}),
+        ({"top_p": 1.0, "min_p": 0.0}, {0.05: 0, 0.3: 1, 0.65: 2, 0.7: 3, 0.9: 4}),
+        # Of the first three of a ranking, .63 .86 1.
+        ({"top_k": 3}, {0.05: 1, 0.6: 1, 0.7: 3, 0.9: 4}),
+    ],
+)
+def test_a_chance_draws_the_same_token_for_ever(
+    cut: dict[str, Any], expected: dict[float, int]
+) -> None:
+    rows = torch.tensor([[0.0, 2.0, -1.0, 1.0, 0.5]]).expand(len(expected), -1)
+    tokens, _ = draw(rows, [SamplingParams(**cut)] * len(expected), list(expected))
+    assert tokens.tolist() == list(expected.values())
+
+
 @pytest.mark.parametrize("cut", [{}, {"top_k": 3}])
 def test_what_is_impossible_is_never_drawn(cut: dict[str, Any]) -> None:
     row = torch.tensor([[-torch.inf, 0.0, -torch.inf, 0.0, -torch.inf]])

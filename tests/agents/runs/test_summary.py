@@ -229,6 +229,21 @@ def test_the_table_says_exactly_what_there_is() -> None:
     assert narrow[3] == ["retail", "2", "75.0 [50, 100]", "100.0", "50.0", "0.50", "0"]
 
 
+def test_one_domain_is_not_listed_a_second_time() -> None:
+    lines = cells(printed([row("1", 1.0), row("2", 1.0)], 1))
+    assert [line[0] for line in lines[3:]] == ["retail"]
+
+
+@pytest.mark.parametrize("width", [80, WIDE])
+def test_numbers_stand_under_the_ends_of_their_names(width: int) -> None:
+    rows = [row("1", 0.0), row("2", 0.0), row("1", 1.0, domain="airline", partial_score=0.25)]
+    _, _, head, _, *lines = printed(rows, 1, width).splitlines()
+    ends = [found.end() for found in re.finditer(r"\S+", head)][1:]
+    assert len(lines) == 3
+    for line in lines:
+        assert all((line + " ")[end - 1] != " " == (line + " ")[end] for end in ends)
+
+
 def test_the_table_shows_bounds_where_attempts_have_no_result() -> None:
     rows = [row("1", 1.0, domain="airline"), row("1", 1.0, domain="airline")]
     rows += [row("1", 1.0), row("1", None, **FAULTY), row("2", 0.0), row("2", None, fault="user")]
