@@ -15,48 +15,60 @@ from tau2_gym.envs.vector_env import Tau2VectorEnv
 STEPS = 10
 """Steps of every episode that is timed."""
 
+ROUNDS = 7
+"""Timings of each number of environments."""
+
 
 def measure_many(domain: str, source: str, sizes: Sequence[int], steps: int) -> Times:
     """Median seconds of processor time of a step of one environment: alone, and among `sizes`.
 
-    Whole runs of steps are timed, including what Python's garbage collector does in between.
+    A processor's speed drifts by more than the difference that is looked for, so each timing among
+    many stands between two of an environment alone, and is taken relative to their mean. Whole runs
+    of steps are timed, including what Python's garbage collector does in between.
 
     Args:
         sizes: numbers of environments.
         steps: how many steps of environments to time for each number, about.
     """
-    times = {}
-    alone = [_alone(domain, source, steps // 2)]
+    alone: list[float] = []
+    slower: dict[int, list[float]] = {size: [] for size in sizes}
+    single = Tau2Env(domain, source=source)
     for size in sizes:
-        times[f"step among {size}"] = _among(domain, source, size, steps)
-    alone.append(_alone(domain, source, steps // 2))
-    return {"step alone": statistics.mean(alone), **times}
+        crowd = Tau2VectorEnv(size, domain, source=source)
+        for seed in range(ROUNDS):
+            before = _alone(single, domain, steps // ROUNDS, seed)
+            among = _among(crowd, domain, steps // ROUNDS, seed)
+            after = _alone(single, domain, steps // ROUNDS, seed)
+            slower[size].append(2 * among / (before + after))
+            alone += [before, after]
+        crowd.close()
+        del crowd
+        gc.collect()
+    usual = statistics.median(alone)
+    ratios = {size: statistics.median(found) for size, found in slower.items()}
+    among_sizes = {f"step among {size}": usual * ratio for size, ratio in ratios.items()}
+    return {"step alone": usual, **among_sizes}
 
 
-def _alone(domain: str, source: str, steps: int) -> float:
-    env, read = Tau2Env(domain, source=source), READS[domain]
-    times = []
-    for seed in range(max(3, steps // STEPS)):
-        env.reset(seed=seed)
+def _alone(env: Tau2Env, domain: str, steps: int, seed: int) -> float:
+    read, times = READS[domain], []
+    for episode in range(max(3, steps // STEPS)):
+        env.reset(seed=seed + episode)
         begun = time.process_time()
         for _ in range(STEPS):
             env.step(read)
-        times.append((time.process_time() - begun) / STEPS)
-    return statistics.median(times)
+        times.append(time.process_time() - begun)
+    return statistics.mean(times) / STEPS
 
 
-def _among(domain: str, source: str, size: int, steps: int) -> float:
-    envs, actions = Tau2VectorEnv(size, domain, source=source), (READS[domain],) * size
-    times = []
-    for seed in range(max(3, steps // size // STEPS)):
-        envs.reset(seed=seed)
+def _among(envs: Tau2VectorEnv, domain: str, steps: int, seed: int) -> float:
+    actions, times = (READS[domain],) * envs.num_envs, []
+    for episode in range(max(1, steps // envs.num_envs // STEPS)):
+        envs.reset(seed=seed + episode)
         gc.collect()
         begun = time.process_time()
         for _ in range(STEPS):
             outcome = envs.step(actions)
+        times.append(time.process_time() - begun)
         del outcome
-        times.append((time.process_time() - begun) / STEPS / size)
-    envs.close()
-    del envs
-    gc.collect()
-    return statistics.median(times)
+    return statistics.mean(times) / STEPS / envs.num_envs

@@ -85,7 +85,12 @@ def main(
     options: Evaluation,
     output: Annotated[
         Path | None,
-        typer.Option(help="JSON lines; the summary is written next to it.", dir_okay=False),
+        typer.Option(
+            "--output",
+            "-o",
+            help="JSON lines; the summary is written next to it.",
+            dir_okay=False,
+        ),
     ] = None,
 ) -> None:
     """Play every task several times and print pass@k and pass^k.

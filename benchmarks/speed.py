@@ -197,7 +197,8 @@ def main(
         typer.Option(help="Also time a step among so many environments, e.g. 64,1024,8192."),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="Where the report goes, as JSON.", dir_okay=False)
+        Path,
+        typer.Option("--output", "-o", help="Where the report goes, as JSON.", dir_okay=False),
     ] = Path("runs/speed.json"),
 ) -> None:
     """Time resets, steps with the dense reward, forks and whole episodes, and measure the memory of environments.

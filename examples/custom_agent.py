@@ -35,6 +35,8 @@ class FirstAid:
         aid: what the customer is asked to do, in order.
     """
 
+    domains = ("telecom",)
+
     aid: tuple[str, ...] = AID
 
     def act(self, view: AgentView, seed: int) -> Action:

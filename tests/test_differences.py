@@ -16,7 +16,7 @@ import pytest
 from tau2_gym.actions import parse_action
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import Episode
-from tau2_gym.errors import ConfigError
+from tau2_gym.errors import ConfigError, UserFault
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.rules import Rules
 from tau2_gym.types import (
@@ -30,7 +30,7 @@ from tau2_gym.types import (
     Task,
     Termination,
 )
-from tau2_gym.users.base import STOP
+from tau2_gym.users.base import STOP, check_answer
 from tests.helpers import after_gold, agent_call, block, make
 
 HELLO = Message("user", "Hello")
@@ -169,6 +169,12 @@ def test_a_message_has_32768_characters_at_most() -> None:
     thought = f"<think>{'a' * 40_000}</think>"
     for text, fits in (("a" * 32_768, True), (thought + "a", True), ("a" * 32_769, False)):
         assert parse_action(text, TOOLS).is_tool_call is not fits
+
+
+def test_a_user_says_100000_characters_at_most() -> None:
+    check_answer(Message("user", "a" * 100_000))
+    with pytest.raises(UserFault, match="the user's text has 100001 characters, and may have"):
+        check_answer(Message("user", "a" * 100_001))
 
 
 def test_a_result_has_100000_characters_at_most(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -263,23 +263,29 @@ class World:
         """Run a tool that must not write. If it does nevertheless, nothing is changed, and its result
         is an error: without a transaction it would write to the database that all episodes share."""
         self._begin()
-        changed: list[Key] = []
+        changed: list[str] = []
         try:
             text, failed = _run(function, arguments, lambda: None)
         finally:
             changed = self._abort()
         if changed:
-            rows = ", ".join(f"{field} {key}" for field, key in changed)
+            rows = ", ".join(changed)
             return (
                 f"Error: nothing was changed: {name} is not marked write, and changes {rows}",
                 True,
             )
         return text, failed
 
-    def _abort(self) -> list[Key]:
-        """Close the transaction without keeping anything. Returns the rows that changed in it."""
+    def _abort(self) -> list[str]:
+        """Close the transaction without keeping anything. Returns the names of the rows that changed
+        in it."""
         overlays = [self._agent_db] if self._user_db is None else [self._agent_db, self._user_db]
-        return [key for overlay in overlays for key in overlay.close()]
+        try:
+            return [f"{field} {key}" for overlay in overlays for field, key in overlay.close()]
+        except ValueError as error:
+            for overlay in overlays:
+                overlay.abandon()
+            return [f"a row to what is not JSON: {error}"]
 
     def _commit(self, growth: int | None = None) -> str | None:
         """Keep what changed, unless a row is not JSON any more or has grown by more than `growth`: then

@@ -13,6 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 from tau2_gym.errors import UserFault
 from tau2_gym.types import Message, Scenario, ToolCall, ToolSpec
 
+LONGEST = 100_000
+"""Characters of a user's text, as many as a tool result may have."""
+
 STOP = "###STOP###"
 TRANSFER = "###TRANSFER###"
 OUT_OF_SCOPE = "###OUT-OF-SCOPE###"
@@ -75,6 +78,10 @@ def check_answer(answer: Any, *, empty: bool = False) -> None:
         raise UserFault(f"the user answered with a message of role {answer.role!r}, not 'user'")
     if not isinstance(answer.content, str | None):
         raise UserFault(f"the user's text is a {type(answer.content).__name__}")
+    if answer.content is not None and len(answer.content) > LONGEST:
+        raise UserFault(
+            f"the user's text has {len(answer.content)} characters, and may have {LONGEST}"
+        )
     if not (empty or answer.has_text or answer.is_tool_call):
         raise UserFault("the user's message is empty")
     for call in answer.tool_calls:

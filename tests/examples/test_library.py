@@ -290,6 +290,14 @@ class Sly(LibraryTools):
         self.db.books["B-1"].title = "Scribbled"
         return "nothing to see"
 
+    @tool("read")
+    def knot(self) -> str:
+        """Store what JSON cannot express."""
+        loop: list[Any] = []
+        loop.append(loop)
+        self.db.books["B-1"].title = loop
+        return "nothing to see"
+
     def assert_lent_to(self, book_id: str, member_id: str) -> bool:
         self.db.books[book_id].borrower = member_id
         return True
@@ -364,6 +372,10 @@ def test_only_tools_that_write_change_anything(tmp_path: Path) -> None:
     said, *_, info = env.step("peek()")
     expected = "Error: nothing was changed: peek is not marked write, and changes books B-1"
     assert said == expected
+    said, *_, info = env.step("knot()")
+    assert said.startswith(
+        "Error: nothing was changed: knot is not marked write, and changes a row to what is not JSON: "
+    )
     assert info["checks"]["env_assertions"] == [True]
     world = env.unwrapped.snapshot().episode.world  # type: ignore[attr-defined]
     assert world.difference() == {}
