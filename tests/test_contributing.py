@@ -40,7 +40,8 @@ def folder(tmp_path: Path) -> Path:
             name = re.match(r"# (\w+\.py)\n", code)
             assert name is not None, "a module must say its name"
             (tmp_path / name[1]).write_text(code, encoding="utf-8")
-    shutil.copytree(ROOT / "examples" / "library" / "data", tmp_path / "branch")
+    data = Path("examples", "library", "data")
+    shutil.copytree(ROOT / data, tmp_path / data)
     return tmp_path
 
 
@@ -49,7 +50,10 @@ COMMANDS = [code.strip() for language, code in BLOCKS if language == "bash"]
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_plays_what_was_added(command: str, folder: Path) -> None:
-    _, *words = shlex.split(command)
+    *before, last = command.splitlines()
+    for line in before:
+        subprocess.run(["bash", "-c", line], cwd=folder, check=True)
+    _, *words = shlex.split(last)
     run(folder, *words, "--num-samples", "1", "--workers", "2", "--output", "out.jsonl")
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert rows
