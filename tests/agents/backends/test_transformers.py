@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -60,6 +61,17 @@ def test_logprobs_are_those_of_one_pass(temperature: float, cut: dict[str, Any])
         assert made.logprobs == pytest.approx(scores, abs=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_that_forgets_is_as_exact(temperature: float) -> None:
+    """It attends to the last tokens only, and reads each prompt again."""
+    params = SamplingParams(temperature=temperature, max_new_tokens=20)
+    requests = [(ids(text), params) for text in PROMPTS]
+    found = generated(TransformersBackend(tiny_model(), tiny_tokenizer()), requests)
+    for (prompt, _), made in zip(requests, found, strict=True):
+        scores = rescored(tiny_model(), [*prompt, *made.ids], temperature)[len(prompt) - 1 :]
+        assert made.logprobs == pytest.approx(scores, abs=1e-4)
+
+
 def test_the_batch_changes_nothing() -> None:
     requests = [
         (ids(text), SamplingParams(seed=seed, temperature=heat, max_new_tokens=count))
@@ -94,7 +106,8 @@ def test_greedy_is_what_transformers_itself_generates() -> None:
     assert list(made.ids) == expected[0, len(prompt) :].tolist()
 
 
-def test_batches_are_as_large_as_allowed() -> None:
+@pytest.mark.parametrize("model", [plain_model, tiny_model])
+def test_batches_are_as_large_as_allowed(model: Callable[[], Any]) -> None:
     sizes: list[tuple[int, int]] = []
 
     class Watched(TransformersBackend):
@@ -103,14 +116,14 @@ def test_batches_are_as_large_as_allowed() -> None:
             super()._start(jobs)
 
     short = [(ids("Hi"), SamplingParams(max_new_tokens=4))] * 7
-    generated(Watched(plain_model(), batch_size=3), short)
+    generated(Watched(model(), batch_size=3), short)
     assert [size for size, _ in sizes] == [3, 3, 1]
     assert threading.get_ident() not in {thread for _, thread in sizes}
     sizes.clear()
-    generated(Watched(plain_model(), batch_tokens=2 * (len(ids("Hi")) + 4)), short)
+    generated(Watched(model(), batch_tokens=2 * (len(ids("Hi")) + 4)), short)
     assert [size for size, _ in sizes] == [2, 2, 2, 1]
     sizes.clear()
-    generated(Watched(plain_model(), batch_tokens=1), short[:2])
+    generated(Watched(model(), batch_tokens=1), short[:2])
     assert [size for size, _ in sizes] == [1, 1]
 
 
