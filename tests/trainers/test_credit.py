@@ -64,6 +64,12 @@ def test_a_turn_is_credited_with_what_was_still_to_come(
         )
 
 
+@pytest.mark.parametrize("credit", ESTIMATORS)
+def test_an_estimator_says_whether_the_discount_counts(credit: Credit) -> None:
+    whole, faded = (group_advantages(GROUP, PLAYED, credit=credit, gamma=g) for g in (1.0, 0.5))
+    assert (whole != faded) is ESTIMATORS[credit].discounts
+
+
 def test_what_was_earned_before_is_no_credit_of_a_later_turn() -> None:
     early, late = [[1.0, 0.0], [0.0, 0.0]], [[0.0, 1.0], [0.0, 0.0]]
     two = [False] * 2
