@@ -122,6 +122,11 @@ EQUIVALENT = {
     "tau2_gym/domains/world.py: if (sides.user is not None or user_db is not None)": (
         "the one is None where the other is"
     ),
+    "agents/backends/slots.py: return like.new_zeros((self.count, like.shape[1], self.length + 2, "
+    "like.shape[3]))": "a place that nobody looks at",
+    "agents/runs/metrics.py: np.array([value for value in values if value is not None])": (
+        "the mean of whole numbers is the same"
+    ),
     "agents/backends/conversations.py: prompt = np.array(job.prompt)": "of whole numbers anyway",
     "agents/backends/conversations.py: prompt = np.array(job.prompt[:-1][:self._slots.length])": (
         "of whole numbers anyway"

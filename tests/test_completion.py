@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ from tau2_gym.completion.redaction import redact, shown_url
 from tau2_gym.completion.wire import NotACompletion, read_completion
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tests.chat_server import ChatServer, Drop, Hang, Status, Whole, call, in_turn
-from tests.raw_server import RawServer, response
+from tests.raw_server import RawServer, chat_answer, response
 
 SGLANG = Path(__file__).resolve().parents[2] / "shared/reference/sglang_responses"
 KEY = "sk-0123456789abcdef"
@@ -594,6 +595,34 @@ def test_a_server_is_up_when_it_answers_anything_but_that_it_is_not(status: int,
         url = f"http://127.0.0.1:{server.port}/models"
         assert run_sync(http_module.looks_up(url, None)) is up
     assert run_sync(http_module.looks_up(url, None)) is False
+
+
+def test_a_server_is_shown_the_key_when_it_is_looked_at() -> None:
+    heads: list[str] = []
+
+    def hear(method: str, path: str, head: bytes, body: bytes) -> list[bytes]:
+        heads.append(head.decode().lower())
+        return [response(b"")]
+
+    with RawServer(hear) as server:
+        transport = http_module.HTTPTransport(f"http://127.0.0.1:{server.port}/v1", KEY)
+        assert run_sync(transport.looks_up()) is True
+    assert heads[0].startswith("get /v1/models ")
+    assert f"authorization: bearer {KEY}" in heads[0]
+
+
+@both_ways
+def test_compressed_answers_are_not_asked_for(litellm: bool) -> None:
+    heads: list[str] = []
+
+    def hear(method: str, path: str, head: bytes, body: bytes) -> list[bytes]:
+        heads.append(head.decode().lower())
+        return [response(json.dumps(chat_answer()).encode())]
+
+    with RawServer(hear) as server:
+        url = f"http://127.0.0.1:{server.port}/v1"
+        ask(ChatModel("openai/tiny" if litellm else "tiny", base_url=url, litellm=litellm))
+    assert re.findall(r"accept-encoding: (.*)\r\n", heads[0]) == ["identity"]
 
 
 @needs_litellm

@@ -132,16 +132,18 @@ def test_a_fork_in_the_middle_of_a_turn_comes_to_the_same() -> None:
 
 
 def waits_for_a_judge() -> Session:
-    """An episode that has ended as it should, and that only a judge can grade."""
+    """An episode that has ended as it should, with progress in its last turn, and that only a judge
+    can grade."""
     domain = get_domain("mock")
     task = domain.task("create_task_1")
     assert task.criteria is not None
     basis = (*task.criteria.basis, RewardBasis.NL_ASSERTION)
-    task = replace(task, id="judged", criteria=replace(task.criteria, basis=basis))
+    criteria = replace(task.criteria, basis=basis, communicate=("all done",))
+    task = replace(task, id="judged", criteria=criteria)
     played = Session(domain, task, Rules(), RewardConfig(tool_call=0.1), user_seed=3)
     played.user_acts(HELLO)
     played.settle()
-    for move in gold_moves(task):
+    for move in gold_moves(task)[:-1]:
         played.agent_acts(move)
         if played.turn is Role.AGENT:
             played.settle()
@@ -161,6 +163,7 @@ def test_what_a_judge_decides_is_paid_once_and_in_one_fork_alone(reward: float) 
     told = {"official_reward", "ungraded"} | ({"reward_terms"} if reward else set())
     assert {key for key in before.info if before.info[key] != outcome.info[key]} == told
     ledger = outcome.info["reward_terms"]
+    assert ledger["progress"] == before.info["reward_terms"]["progress"] > 0
     assert (ledger["official"], ledger["tool_call"]) == (reward, 0.0 if reward else 0.1)
     assert outcome.reward == sum(ledger.values())
     assert twin.ungraded

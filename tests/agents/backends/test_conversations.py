@@ -430,6 +430,23 @@ def test_attention_without_its_scores_is_the_same(
             assert logprobs == pytest.approx(scores, abs=near)
 
 
+def test_many_scores_are_never_there_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than `DIRECT` of them: of two heads, 60 tokens that see 60 places, and not of 5."""
+    spared: list[int] = []
+
+    def spare(query: Any, key: Any, *more: Any, **options: Any) -> Any:
+        spared.append(key.shape[2])
+        return torch.nn.functional.scaled_dot_product_attention(query, key, *more, **options)
+
+    monkeypatch.setattr(slots_module, "DIRECT", 2 * 60 * 59)
+    monkeypatch.setattr(slots_module, "scaled_dot_product_attention", spare)
+    same(ask(engine(), tokens(0, 60), max_new_tokens=1))
+    assert set(spared) == {60}
+    spared.clear()
+    same(ask(engine(), tokens(0, 5), max_new_tokens=1))
+    assert not spared
+
+
 def test_what_is_not_a_number_poisons_nobody_else() -> None:
     made = engine(1)
     expected = ask(made, [5, 6])

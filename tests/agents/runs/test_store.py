@@ -34,6 +34,12 @@ def test_results_are_there_again(path: Path) -> None:
     assert Store(path, SETUP, REVISIONS).records == {("retail", "1", 0): row("1")}
 
 
+def test_folders_are_made(tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "of" / "today" / "results.jsonl"
+    Store(path, SETUP, REVISIONS).add(row("1"))
+    assert Store(path, SETUP, REVISIONS).records == {("retail", "1", 0): row("1")}
+
+
 def test_any_text_that_a_model_writes_is_there_again(path: Path) -> None:
     said = [{"role": "assistant", "content": "half an emoji: \ud83d, \x00, \u2028, é, 🙂"}]
     Store(path, SETUP, REVISIONS).add(row("1", messages=said))
