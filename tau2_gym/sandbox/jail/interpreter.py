@@ -13,6 +13,11 @@ from typing import Any
 
 FILE = "<code>"
 
+OURS = ("jail", *(f"jail.{name}" for name in ("interpreter", "keeper", "linux", "processes")))
+OURS += ("jail.program", "jail.warm", "jail.wire")
+"""The modules of the jail. To look for them among all takes a while in a fork: each name that is looked
+at is a page that has to be copied."""
+
 
 def run(code: str, main: ModuleType, *, echo: bool) -> int:
     """Run code as a program of its own, and return its exit code.
@@ -66,8 +71,8 @@ def fresh_main() -> ModuleType:
     main.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = main
     sys.argv = [FILE]
-    for name in [name for name in sys.modules if name.split(".")[0] == "jail"]:
-        del sys.modules[name]
+    for name in OURS:
+        sys.modules.pop(name, None)
     return main
 
 

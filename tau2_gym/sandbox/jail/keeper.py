@@ -20,7 +20,7 @@ from typing import Any
 
 from . import linux, program, wire
 from .processes import Processes
-from .program import CODE, ENDED
+from .program import ASKED, CODE, ENDED
 
 TICK = 0.02
 """Seconds between looks at the memory."""
@@ -50,7 +50,8 @@ def keep(connection: socket.socket, jail: Jail) -> None:
 
 
 class Jail:
-    """The processes that run a model's code, seen from outside.
+    """The processes that run a model's code, seen from outside. The first of them is there before there
+    is code, because to start it takes longer than most code.
 
     Args:
         apart: in namespaces of their own. Otherwise nothing but limits holds.
@@ -60,7 +61,6 @@ class Jail:
         self.apart = apart
         # Before anything is mounted over /proc.
         self.processes = Processes()
-        self.first = 0
         if apart:
             user, group = os.geteuid(), os.getegid()
             linux.unshare(linux.APART | linux.NEWUSER)
@@ -69,9 +69,22 @@ class Jail:
         else:
             linux.adopt()
         gc.freeze()
+        (self.out, out), (self.err, err), (self.ended, ended) = (os.pipe() for _ in range(3))
+        code, self.code = os.pipe()
+        self.asking, asked = socket.socketpair()
+        self.first = os.fork()
+        if self.first == 0:
+            program.run(apart, {CODE: code, ENDED: ended, ASKED: asked.fileno(), 1: out, 2: err})
+        asked.close()
+        for end in (out, err, ended, code):
+            os.close(end)
+        # Says at once that the program has ended; where there is none, that is seen a little later.
+        self.end = os.pidfd_open(self.first) if sys.platform == "linux" else -1
+        for end in (self.out, self.err, self.code):
+            os.set_blocking(end, False)
 
     def fill(self, request: dict[str, Any]) -> None:
-        """Start the program.
+        """Tell the program what it is for.
 
         Args:
             request: the first of the call or the session.
@@ -82,17 +95,8 @@ class Jail:
             disk = self.limits["disk_mb"]
             room = f"size={int(disk * 2**20)},nr_inodes={int(64 * disk) + 64},mode=1777"
             linux.mount("tmpfs", "/tmp", "tmpfs", linux.NOSUID | linux.NODEV, room)
-        (self.out, out), (self.err, err), (self.ended, ended) = (os.pipe() for _ in range(3))
-        code, self.code = os.pipe()
-        self.first = os.fork()
-        if self.first == 0:
-            program.run(request, self.apart, {CODE: code, ENDED: ended, 1: out, 2: err})
-        for end in (out, err, ended, code):
-            os.close(end)
-        # Says at once that the program has ended; where there is none, that is seen a little later.
-        self.end = os.pidfd_open(self.first) if sys.platform == "linux" else -1
-        for end in (self.out, self.err, self.code):
-            os.set_blocking(end, False)
+        with self.asking:
+            wire.send(self.asking, {**request, "code": ""})
 
     def call(self, request: dict[str, Any], connection: socket.socket) -> dict[str, Any] | None:
         """Have code run, and give what came of it; None if nobody waits for it any more."""

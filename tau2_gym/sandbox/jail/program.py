@@ -8,45 +8,55 @@ from __future__ import annotations
 import fcntl
 import os
 import resource
+import socket
 import struct
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import interpreter, linux
+from . import interpreter, linux, wire
 
-CODE, ENDED = 60, 61
-"""Descriptors of a program: where its code comes from, and where a session says that it has run."""
+CODE, ENDED, ASKED = 60, 61, 62
+"""Descriptors of a program: where its code comes from, where a session says that it has run, and where
+the first request comes from."""
 
 FILES = 64
 """Descriptors that a process may have. Each can hold some hundred KiB of the kernel's memory."""
 
 
-def run(request: dict[str, Any], apart: bool, pipes: dict[int, int]) -> NoReturn:
-    """Run piece after piece of code, or the only one, and exit.
+def run(apart: bool, pipes: dict[int, int]) -> NoReturn:
+    """Wait for the first request of a call or a session, run its pieces of code, and exit.
 
     Args:
-        request: the first request of the call or the session.
         apart: in namespaces of its own.
-        pipes: what `CODE`, `ENDED` and the standard streams are.
+        pipes: what `CODE`, `ENDED`, `ASKED` and the standard streams are.
     """
     try:
         os.setsid()  # A signal to its process group must not reach the keeper.
         linux.die_with_parent()
         if apart:
             _own_proc()
-        for number, end in {0: _sealed(request["stdin"]), **pipes}.items():
+        stdin = os.memfd_create("stdin", os.MFD_ALLOW_SEALING)
+        for number, end in {0: stdin, **pipes}.items():
             os.dup2(end, number)
         os.closerange(3, CODE)
-        os.closerange(ENDED + 1 if request["session"] else ENDED, 4096)
+        os.closerange(ASKED + 1, 4096)
+        main = interpreter.fresh_main()
+        if apart:
+            linux.give_up_power()
+            linux.can_be_looked_into()  # The keeper asks for its memory.
+        # Until here it does what every call needs. This is done before there is one.
+        with socket.socket(fileno=ASKED) as asked:
+            request = wire.receive(asked)
+        if request is None:
+            os._exit(0)
+        if not request["session"]:
+            os.close(ENDED)
+        _fill(request["stdin"])
         home = "/tmp" if apart else request["folder"]
         os.chdir(home)
         os.environ.update(HOME=home, TMPDIR=home)
         interpreter.streams()
-        main = interpreter.fresh_main()
         _limit(request)
-        if apart:
-            linux.give_up_power()
-            linux.can_be_looked_into()  # The keeper asks for its memory.
         own, status = os.getpid(), 0
         with open(CODE, "rb", closefd=False) as cells:
             while head := cells.read(5):
@@ -72,14 +82,12 @@ def _own_proc() -> None:
         linux.mount("tmpfs", "/proc", "tmpfs", flags | linux.RDONLY)
 
 
-def _sealed(text: str) -> int:
-    """A file in memory to read, and not to write."""
-    given = os.memfd_create("stdin", os.MFD_ALLOW_SEALING)
-    with open(given, "wb", closefd=False) as file:
+def _fill(text: str) -> None:
+    """Make standard input a file in memory to read, and not to write."""
+    with open(0, "wb", closefd=False) as file:
         file.write(text.encode("utf-8", "surrogatepass"))
-    os.lseek(given, 0, os.SEEK_SET)
-    fcntl.fcntl(given, fcntl.F_ADD_SEALS, 0xF)  # No more seals, shrinking, growing, writing.
-    return given
+    os.lseek(0, 0, os.SEEK_SET)
+    fcntl.fcntl(0, fcntl.F_ADD_SEALS, 0xF)  # No more seals, shrinking, growing, writing.
 
 
 def _limit(request: dict[str, Any]) -> None:

@@ -42,6 +42,7 @@ def main() -> None:
             importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    linux.make_forks_cheap()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # Ended keepers need no burial.
     wire.send(control, {"ready": True})
