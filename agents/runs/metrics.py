@@ -1,4 +1,4 @@
-"""pass@k and pass^k, with bootstrap intervals over tasks.
+"""pass@k, pass^k, mean@k and maj@k, with bootstrap intervals over tasks.
 
 Of n attempts at a task, c succeeded.
 
@@ -6,15 +6,22 @@ pass@k = 1 − C(n−c, k) / C(n, k): the chance that at least one of k attempts
 arXiv:2107.03374, the unbiased estimator). pass^k = C(c, k) / C(n, k): the chance that all of k do
 (Yao et al., τ-bench, arXiv:2406.12045). Both are averaged over tasks. Where n < k they are undefined,
 which is None here and null in results: never 0, never 1.
+
+Where attempts end with an answer, mean@k is the mean score of the first k of them, and maj@k the score of
+the answer that most of these k give.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import comb
+from math import comb, fsum
 
 import numpy as np
+
+Vote = tuple[str, float]
+"""What an attempt answered, and its score."""
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -40,6 +47,37 @@ def pass_hat_k(attempts: int, successes: int, k: int) -> float | None:
     """
     _check(attempts, successes, k)
     return comb(successes, k) / comb(attempts, k) if attempts >= k else None
+
+
+def mean_at_k(scores: Sequence[float], k: int) -> float | None:
+    """The mean of the first k scores, or None if there are fewer.
+
+    Raises:
+        ValueError: k < 1.
+    """
+    _check(len(scores), 0, k)
+    return fsum(scores[:k]) / k if len(scores) >= k else None
+
+
+def maj_at_k(votes: Sequence[Vote], k: int) -> float | None:
+    """The score of the answer that most of the first k attempts give, or None if there are fewer. Of
+    answers that are given equally often, the one given first counts; if there is no answer at all, 0.
+
+    Args:
+        votes: what attempts answered, empty for no answer, and its score.
+        k: how many attempts vote.
+
+    Raises:
+        ValueError: k < 1.
+    """
+    _check(len(votes), 0, k)
+    if len(votes) < k:
+        return None
+    given = [vote for vote in votes[:k] if vote[0]]
+    if not given:
+        return 0.0
+    (chosen, _), *_ = Counter(answer for answer, _ in given).most_common(1)
+    return next(score for answer, score in given if answer == chosen)
 
 
 def _check(attempts: int, successes: int, k: int) -> None:

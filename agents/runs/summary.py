@@ -19,6 +19,7 @@ from rich.table import Table
 
 from agents.attempts import SUCCESS, TaskKey
 from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from agents.runs.votes import maj_over_tasks, mean_over_tasks
 
 Row = dict[str, Any]
 
@@ -67,6 +68,10 @@ def _group(rows: Sequence[Row], k: int, seed: int, left_out: Collection[TaskKey]
         }
         for faults in FAULTS
     }
+    if any(row.get("answer") is not None for row in covered):
+        for faults in FAULTS:
+            metrics[faults][f"mean@{k}"] = mean_over_tasks(covered, k, faults, seed).to_dict()
+            metrics[faults][f"maj@{k}"] = maj_over_tasks(covered, k, faults, seed).to_dict()
     return {
         "tasks": len({_task(row) for row in rows}),
         "tasks_covered": len({_task(row) for row in covered}),

@@ -1,4 +1,4 @@
-"""pass@k, pass^k and their intervals."""
+"""pass@k, pass^k, mean@k, maj@k, and their intervals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from agents.runs.metrics import (
+    Estimate,
+    estimate,
+    maj_at_k,
+    mean_at_k,
+    pass_at_k,
+    pass_hat_k,
+)
 
 
 @given(st.data())
@@ -34,6 +41,36 @@ def test_fewer_attempts_than_k_are_undefined(metric: object) -> None:
 def test_impossible_counts_are_refused(metric: object, n: int, c: int, k: int) -> None:
     with pytest.raises(ValueError, match=f"impossible counts: {c} of {n} attempts, k={k}"):
         metric(n, c, k)  # type: ignore[operator]
+
+
+def test_mean_at_k_is_the_mean_of_the_first_k_scores() -> None:
+    scores = [1.0, 0.0, 0.5, 1.0]
+    assert [mean_at_k(scores, k) for k in (1, 2, 3, 4)] == [1.0, 0.5, 0.5, 0.625]
+    assert mean_at_k(scores, 5) is None
+    with pytest.raises(ValueError, match="k=0"):
+        mean_at_k(scores, 0)
+
+
+@pytest.mark.parametrize(
+    ("votes", "score"),
+    [
+        ([("7", 1.0), ("8", 0.0), ("7", 1.0)], 1.0),
+        ([("8", 0.0), ("7", 1.0), ("7", 1.0), ("8", 0.0), ("8", 0.0)], 0.0),
+        ([("8", 0.0), ("7", 1.0)], 0.0),  # the one given first
+        ([("7", 1.0), ("8", 0.0)], 1.0),
+        ([("", 0.0), ("", 0.0), ("7", 1.0)], 1.0),  # no answer is no vote
+        ([("", 0.0), ("", 0.0)], 0.0),
+        ([("a", 0.25), ("b", 0.5), ("b", 0.5)], 0.5),
+    ],
+)
+def test_maj_at_k_is_the_score_of_the_answer_that_most_give(
+    votes: list[tuple[str, float]], score: float
+) -> None:
+    assert maj_at_k(votes, len(votes)) == score
+    assert maj_at_k([*votes, *[("late", 1.0)] * 9], len(votes)) == score  # only the first k vote
+    assert maj_at_k(votes, len(votes) + 1) is None
+    with pytest.raises(ValueError, match="k=0"):
+        maj_at_k(votes, 0)
 
 
 def test_the_mean_is_over_tasks_of_all_strata() -> None:

@@ -271,6 +271,27 @@ def test_the_table_shows_what_a_number_covers() -> None:
     )
 
 
+def test_answers_that_are_voted_on_add_mean_and_majority() -> None:
+    answers = {"trial": 0, "answer": "8"}, {"trial": 1, "answer": "7"}, {"trial": 2, "answer": "7"}
+    rows = [row("1", float(more["answer"] == "7"), **more) for more in answers]
+    summary = summarise(rows, 3, seed=0)
+    assert value(summary, "mean@3") == 2 / 3
+    assert value(summary, "maj@3") == 1.0
+    assert summary["overall"]["bounds"]["maj@3"] == {"worst": 1.0, "best": 1.0}
+    rows[2] = row("1", None, trial=2, answer=None, **FAULTY)
+    bounds = summarise(rows, 3, seed=0)["overall"]["bounds"]
+    assert bounds["mean@3"] == {"worst": 1 / 3, "best": 2 / 3}
+    assert bounds["maj@3"] == {"worst": 0.0, "best": 1.0}
+
+
+def test_of_32_attempts_pass_at_32_is_shown() -> None:
+    rows = [row("1", float(trial == 9), trial=trial) for trial in range(32)]
+    summary = summarise(rows, 32, seed=0)
+    assert value(summary, "pass@32") == 1.0
+    assert value(summary, "pass@1") == 1 / 32
+    assert cells(printed(rows, 32))[1][2:5] == ["pass@1", "pass@32", "pass^32"]
+
+
 def test_what_nobody_knows_is_a_dash() -> None:
     line = cells(printed([row("1", None)], 2))[3]
     assert line == ["retail", "0 of 1", "–", "–", "–", "–", "–", "–", "–", "0"]
