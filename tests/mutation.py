@@ -131,6 +131,8 @@ EQUIVALENT = {
     "agents/backends/conversations.py: prompt = np.array(job.prompt[:-1][:self._slots.length])": (
         "of whole numbers anyway"
     ),
+    "trainers/openrlhf/experience.py: experience.advantages = "
+    "torch.zeros(experience.action_mask.shape)": "float32 is the default",
     "trainers/data/selection.py: seen[task] += 2": "only the order of the rounds counts",
 }
 """Lines with a fault in them that do what the line without it does, and why: these are not planted."""

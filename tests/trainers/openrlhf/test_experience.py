@@ -14,7 +14,12 @@ from hypothesis import strategies as st
 from tests.tiny_model import torch
 from tests.trainers.scripted import TOKENIZER, ScriptedEngine, config, gold, play_one
 from trainers.credit import group_advantages
-from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker, turns_of
+from trainers.openrlhf.experience import (
+    EpisodeSamples,
+    ExperienceMaker,
+    score_masked,
+    turns_of,
+)
 
 PAD = TOKENIZER.pad_token_id
 
@@ -200,3 +205,25 @@ def test_broken_groups_are_refused(count: int) -> None:
     given_out = batches(played, [1], list(range(count)), [1.0] * count)
     with pytest.raises(ValueError, match=f"{count} episodes are not whole groups of 2"):
         maker(2).compute_advantages_and_returns(given_out)
+
+
+@pytest.mark.parametrize(
+    ("scores", "masked", "become"),
+    [
+        ([1.0, 0.0, 0.0], [0, 1, 0], [1.0, 0.5, 0.0]),
+        ([1.0, 0.0, 1.0], [0, 1, 0], [1.0, 1.0, 1.0]),
+        ([0.0, 0.0, 0.0], [1, 1, 1], [0.0, 0.0, 0.0]),
+        ([1.0, 0.0, 0.0], [0, 0, 0], [1.0, 0.0, 0.0]),
+    ],
+)
+def test_a_masked_episode_is_scored_as_the_others_of_its_group(
+    scores: list[float], masked: list[int], become: list[float]
+) -> None:
+    group = [
+        SimpleNamespace(
+            scores=torch.tensor([score]), info={"masked": torch.tensor([float(hidden)])}
+        )
+        for score, hidden in zip(scores, masked, strict=True)
+    ]
+    score_masked(group)
+    assert [experience.scores.tolist() for experience in group] == [[score] for score in become]

@@ -188,6 +188,16 @@ def faulted(faults: int, kind: str, retries: int, answers: int = 0) -> dict[str,
     return response
 
 
+def test_an_episode_that_is_masked_is_logged_with_its_task(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    faulted(0, "user", 0)
+    assert not caplog.messages
+    faulted(1, "user", 0)
+    (said,) = caplog.messages
+    assert said.startswith("faulted: ")
+
+
 @pytest.mark.parametrize("retries", [0, 2])
 @pytest.mark.parametrize(("kind", "answers"), [("user", 0), ("user", 2), ("infrastructure", 0)])
 def test_faulted_episodes_are_played_again_and_masked_at_last(
