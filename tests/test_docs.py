@@ -40,6 +40,7 @@ ELSEWHERE = {
     "ray start": "takes a cluster",
     "git clone": "downloads",
     "cd ": "changes the shell",
+    "cp -r examples/library/data branch": "tests/test_contributing.py runs it",
     "pre-commit": "downloads its hooks",
 }
 """Beginnings of commands that are not ours to run here, and why."""
