@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agents.attempts import Attempt
 from agents.models import AgentModel, ChatOptions, UserModel
+from agents.rollout import Limits
 from agents.runs.driver import attempts_at, chosen_tasks
 from agents.runs.setup import (
     MOST_SAMPLES,
@@ -16,6 +18,7 @@ from agents.runs.setup import (
     agent_model,
     bypass,
     domains_to_play,
+    make_player,
     unjudged,
     versions,
 )
@@ -170,3 +173,18 @@ def test_tasks_that_only_a_judge_can_grade_are_named(monkeypatch: pytest.MonkeyP
     attempts: list[Attempt] = attempts_at(SETUP, pairs, 2)
     assert unjudged(SETUP, attempts) == {pairs[0]}
     assert unjudged(replace(SETUP, judge=ChatOptions("gpt-4.1")), attempts) == set()
+
+
+# How it is played
+
+
+def test_a_model_in_this_process_keeps_as_many_conversations_as_are_played(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from tests.tiny_model import checkpoint
+
+    model = AgentModel(checkpoint(tmp_path))
+    for episodes in (3, 40):
+        limits = Limits(episodes=episodes)
+        setup = replace(SETUP, agent="transformers", model=model, limits=limits)
+        player: Any = make_player(setup)
+        assert player.agent.backend.batch_size == episodes
