@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from agents.runs.exits import Command
 from tau2_gym.errors import ConfigError
 from trainers.config import SFTConfig, load_config
 from trainers.data.chat_template import FlatTemplate, UnfitError
+from trainers.data.conversations import flat_rows, has_tools
 from trainers.data.dataset import DATA, read_rows
 from trainers.memory_estimate import needs
 from trainers.openrlhf.launch import Launch, check_same, sft_launch
@@ -37,7 +37,7 @@ from trainers.options import (
 
 app = typer.Typer(add_completion=False)
 
-Rows = Sequence[dict[str, Any]]
+Rows = list[dict[str, Any]]
 
 
 @app.command(cls=Command)
@@ -91,26 +91,44 @@ def main(
             with suppress(ConfigError):  # it may yet have to be trained
                 recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
             notes.print(needs(recipe, chosen, offline=True), highlight=False)
+            if any(map(has_tools, [*rows, *(eval_rows or ())])):
+                template = _template(recipe)
+                rows = flat_rows(rows, template)
+                eval_rows = None if eval_rows is None else flat_rows(eval_rows, template)
             _show(recipe, rows, eval_rows, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
         check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
-        check_rows(recipe, [*rows, *(eval_rows or ())])
+        template = _template(recipe)
+        rows = flat_rows(rows, template)
+        eval_rows = None if eval_rows is None else flat_rows(eval_rows, template)
+        check_rows(recipe, template, [*rows, *(eval_rows or ())])
         notes.print(needs(recipe, chosen), highlight=False)
         console.print(f"Backend: {chosen} ({why}).", highlight=False)
         console.print(f"Model: {_train(recipe, rows, eval_rows, chosen)}", highlight=False)
 
 
-def check_rows(config: SFTConfig, rows: Rows) -> None:
+def _template(config: SFTConfig) -> FlatTemplate:
+    """The chat template of the model.
+
+    Raises:
+        ConfigError: it is unsuitable, or the model's tokenizer cannot be loaded.
+    """
+    return FlatTemplate(ChatCodec.load(config.model, tools=False).tokenizer)
+
+
+def check_rows(config: SFTConfig, template: FlatTemplate, rows: Rows) -> None:
     """Check that every row fits into the context, and that exactly what the assistant says is
     trained.
 
+    Args:
+        config: the recipe.
+        template: of the model that is trained.
+        rows: by role and content.
+
     Raises:
-        ConfigError: one does not fit, the model's chat template is unsuitable, or its tokenizer
-            cannot
-            be loaded.
+        ConfigError: one does not fit, or cannot be trained on with this template.
     """
-    template = FlatTemplate(ChatCodec.load(config.model, tools=False).tokenizer)
     for number, row in enumerate(rows, start=1):
         try:
             length = len(template.encode(row["messages"]).ids)
@@ -126,13 +144,17 @@ def check_rows(config: SFTConfig, rows: Rows) -> None:
 def launch(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Launch:
     """How OpenRLHF is started. Rows from elsewhere are written out in the format it takes.
 
+    Args:
+        config: the recipe.
+        rows, eval_rows: by role and content.
+
     Raises:
         ConfigError: OpenRLHF cannot do what the recipe says.
     """
     file = _plain(config.data, rows, config.run.output / "rows.jsonl")
     eval_file = None
     if config.eval_data is not None:
-        eval_file = _plain(config.eval_data, eval_rows or (), config.run.output / "eval_rows.jsonl")
+        eval_file = _plain(config.eval_data, eval_rows or [], config.run.output / "eval_rows.jsonl")
     return sft_launch(config, file, eval_file, len(rows))
 
 

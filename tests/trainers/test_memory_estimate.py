@@ -107,8 +107,9 @@ def test_recipes_fit_the_hardware_they_name(recipe: str, hardware: Path | None) 
     check_cluster(config(RECIPES / f"{recipe}.yaml", hardware), SHAPE)
 
 
-def test_the_sft_recipe_fits() -> None:
-    recipe = load_config(SFTConfig, RECIPES / "tau2_sft.yaml", {"model": "m", "data": "d"})
+@pytest.mark.parametrize("name", ["tau2_sft", "sft_tcr_code"])
+def test_the_sft_recipes_fit(name: str) -> None:
+    recipe = load_config(SFTConfig, RECIPES / f"{name}.yaml", {"model": "m", "data": "d"})
     check_cluster(recipe, SHAPE)
 
 

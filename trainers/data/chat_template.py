@@ -100,9 +100,9 @@ class FlatTemplate:
         """The conversation by role and content.
 
         Args:
-            messages: system message first, in OpenAI chat form, the arguments of tool calls as
-                objects.
-            tools: what the system message is to show.
+            messages: in OpenAI chat form, a system message first if there is one, the arguments of tool
+                calls as objects.
+            tools: what the system message is to show; without one, the template's own.
 
         Returns:
             A conversation that the template renders to the same text without tools.
@@ -112,6 +112,9 @@ class FlatTemplate:
             UnfitError: no conversation has that form.
         """
         flat: Flat = []
+        if tools and messages[0]["role"] != "system":
+            shown = _inside(self.render([QUESTION], tools), self._system_frame)
+            flat += [] if shown is None else [{"role": "system", "content": shown}]
         results: list[Mapping[str, Any]] = []
         for message, following in zip(messages, [*messages[1:], None], strict=True):
             role, content = message["role"], message.get("content") or ""

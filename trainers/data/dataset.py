@@ -5,25 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from agents.attempts import TaskKey
 from tau2_gym.domains import DOMAINS
-from tau2_gym.errors import DataError
+from tau2_gym.errors import DataError, first_line
 from tau2_gym.journal import replace_file, write_json
+from trainers.data.conversations import conversation, tools, without_none
 from trainers.tasks import refuse_test_tasks
 
 ATTEMPTS, DATA, CARD = "attempts.jsonl", "data.jsonl", "card.json"
 """What a folder holds: attempts as they were played, rows made of them, and what the rows are."""
 
+PARQUET = ".parquet"
+
 SAMPLE = re.compile(
     rf"\[(?P<domain>{'|'.join(DOMAINS)})\](?P<task>.*?)(\[sample_\d+\])?", re.DOTALL
 )
 """How the data of Tau2-RL-Pipeline name a sample: `[retail]5[sample_3]`."""
-
-ROLES = ("system", "user", "assistant")
 
 
 def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], card: Mapping[str, Any]) -> None:
@@ -37,35 +38,34 @@ def write_rows(folder: Path, rows: Sequence[Mapping[str, Any]], card: Mapping[st
 def read_rows(
     path: str | Path, source: str = "inspect-evals", data_dir: str | None = None
 ) -> list[dict[str, Any]]:
-    """Rows to train on, including rows from elsewhere. A conversation is in `messages`, or in
-    `prompt` as in the data
-        of Tau2-RL-Pipeline, which a text in `response` ends. Messages after the assistant's last
-        one, from which nothing is learned, are left out. Where a row comes from is looked for in it and in
-        its `metadata`, as `domain`, `task_id` or `tau2_task_id`, and `split` or `task_split`; a row that
-        does not say cannot be told to come from a test task.
+    """Rows to train on, including rows from elsewhere.
 
-        Args:
-            path: a file of JSON lines, or a folder with `data.jsonl` or one such file.
-            source, data_dir: where the domains come from, to know test tasks by.
+    A conversation is in `messages`, or in `prompt` as in the data of Tau2-RL-Pipeline, which a text in
+    `response` ends; `tools` are what its system message is to show. Messages after the assistant's last one,
+    from which nothing is learned, are left out. Where a row comes from is looked for in it and in its
+    `metadata`, as `domain`, `task_id` or `tau2_task_id`, and `split` or `task_split`; a row that does not say
+    cannot be told to come from a test task.
 
-        Returns:
-            The rows with all their columns, and `messages` of role and content.
+    Args:
+        path: a file of JSON lines or of Parquet, or a folder with `data.jsonl` or one such file.
+        source, data_dir: where the domains come from, to know test tasks by.
 
-        Raises:
-            DataError: there are no rows, one of them is not a conversation by role and content, or one comes
-                from a test task; names file and line.
+    Returns:
+        The rows with all their columns, and `messages` (see `trainers.data.conversations`).
+
+    Raises:
+        DataError: there are no rows, one of them is not a conversation, or one comes from a test task; names
+            file and line.
     """
     file = _file(Path(path))
     rows, pairs = list[dict[str, Any]](), list[TaskKey]()
-    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
-        where = f"{file}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{where}, is not JSON: {error}") from error
+    for where, row in _read(file):
         if not isinstance(row, dict):
             raise DataError(f"{where}, is not a row: a mapping with 'messages' is needed")
-        rows.append({**row, "messages": _conversation(row, where)})
+        shown = tools(row, where)
+        rest = {name: value for name, value in row.items() if name != "tools"}
+        messages = {"messages": conversation(row, where)}
+        rows.append(rest | messages | ({"tools": shown} if shown else {}))
         told = {**row, **(row["metadata"] if isinstance(row.get("metadata"), dict) else {})}
         if "test" in (told.get("split"), told.get("task_split")):
             raise DataError(f"{where}, comes from a test task, which must not be trained on")
@@ -74,6 +74,26 @@ def read_rows(
         raise DataError(f"{file} holds no rows")
     refuse_test_tasks(pairs, source, data_dir)
     return rows
+
+
+def _read(file: Path) -> Iterator[tuple[str, Any]]:
+    """The rows of a file, each with its place for people."""
+    if file.suffix == PARQUET:
+        from pyarrow import ArrowException, parquet
+
+        try:
+            table = parquet.read_table(file)
+        except (ArrowException, OSError) as error:
+            raise DataError(f"{file} is not Parquet: {first_line(error)}") from error
+        for number, row in enumerate(table.to_pylist(), start=1):
+            yield f"{file}, row {number}", without_none(row)
+        return
+    for number, line in enumerate(file.read_bytes().splitlines(), start=1):
+        where = f"{file}, line {number}"
+        try:
+            yield where, json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{where}, is not JSON: {error}") from error
 
 
 def _origin(told: Mapping[str, Any]) -> TaskKey:
@@ -91,7 +111,12 @@ def _file(path: Path) -> Path:
         raise DataError(f"there are no data at {path}")
     if (path / DATA).is_file():
         return path / DATA
-    found = sorted(file for file in path.glob("*.jsonl") if file.name != ATTEMPTS)
+    found = sorted(
+        file
+        for pattern in ("*.jsonl", f"*{PARQUET}")
+        for file in path.glob(pattern)
+        if file.name != ATTEMPTS
+    )
     if len(found) == 1:
         return found[0]
     if found:
@@ -103,30 +128,3 @@ def _file(path: Path) -> Path:
             f"python -m trainers.rft --from {path}"
         )
     raise DataError(f"{path} holds no {DATA}")
-
-
-def _conversation(row: Mapping[str, Any], where: str) -> list[dict[str, str]]:
-    given = row.get("messages") or row.get("prompt")
-    if not isinstance(given, list) or not given:
-        raise DataError(f"{where}, holds no 'messages'")
-    messages = [_message(message, where) for message in given]
-    response = row.get("response")
-    if "messages" not in row and isinstance(response, str) and response.strip():
-        messages.append({"role": "assistant", "content": response})
-    while messages and messages[-1]["role"] != "assistant":
-        messages.pop()
-    if not messages:
-        raise DataError(f"{where}, holds nothing that the assistant says")
-    return messages
-
-
-def _message(message: Any, where: str) -> dict[str, str]:
-    role = message.get("role") if isinstance(message, dict) else None
-    if role not in ROLES:
-        raise DataError(
-            f"{where}, holds a message of role {role!r}: rows are of roles {', '.join(ROLES)}, with "
-            "calls and results of tools as text"
-        )
-    if not isinstance(message.get("content"), str) or message.get("tool_calls"):
-        raise DataError(f"{where}, holds a message that is not all text in 'content'")
-    return {"role": role, "content": message["content"]}

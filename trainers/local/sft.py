@@ -13,6 +13,8 @@ from rich.console import Console
 from agents.tokenizer import load_tokenizer
 from tau2_gym.errors import ConfigError
 from trainers.config import SFTConfig
+from trainers.data.chat_template import FlatTemplate
+from trainers.data.conversations import flat_rows, has_tools
 from trainers.data.dataset import read_rows
 from trainers.local.checkpoints import latest_checkpoint, save_checkpoint, save_model
 from trainers.local.learner import Learner, load_actor
@@ -74,7 +76,10 @@ def _items(config: SFTConfig, tokenizer: Any, path: Path | None = None) -> list[
     with gpu_packages_optional():
         from openrlhf.datasets import SFTDataset
 
-    rows = [{"messages": row["messages"]} for row in read_rows(path or config.data)]
+    given = read_rows(path or config.data)
+    if any(map(has_tools, given)):
+        given = flat_rows(given, FlatTemplate(tokenizer))
+    rows = [{"messages": row["messages"]} for row in given]
     data = SimpleNamespace(input_key="messages", output_key=None, apply_chat_template=True)
     dataset = SFTDataset(
         Dataset.from_list(rows),

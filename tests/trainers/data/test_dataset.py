@@ -83,12 +83,12 @@ def test_rows_of_test_tasks_are_refused(tmp_path: Path, origin: dict[str, Any]) 
         ([1], "line 2, is not a row"),
         ("cut off", "line 2, is not a row"),
         (
-            {"messages": [{"role": "tool", "content": "1"}]},
-            "line 2, holds a message of role 'tool'",
+            {"messages": [{"role": "function", "content": "1"}]},
+            "line 2, holds a message of role 'function': the roles are system, user, assistant, tool",
         ),
         ({"messages": ["Hello."]}, "line 2, holds a message of role None"),
         ({"messages": [{"role": "assistant", "content": None}]}, "not all text in 'content'"),
-        ({"messages": [{**TALK[2], "tool_calls": [{}]}]}, "not all text in 'content'"),
+        ({"messages": [{**TALK[2], "tool_calls": [{}]}]}, "holds a call without a name"),
         ({"messages": TALK[:2]}, "line 2, holds nothing that the assistant says"),
     ],
 )
