@@ -16,7 +16,8 @@ CLOSING = "That is all done. Is there anything else I can help you with?"
 class OracleAgent:
     """Plays the expected actions in order: its own by calling, the user's by asking for them.
 
-    Then it says what the task wants to be said, and closes. The only agent that reads
+    Then it says what the task wants to be said, and closes; or, where an answer ends the episode, it
+    answers. The only agent that reads
     `view.privileged`.
     """
 
@@ -39,6 +40,8 @@ def plan(task: Task, *, solo: bool = False) -> list[str]:
             moves.append(f"Please run {action.name}({arguments}) on your device.")
     if solo:
         return [*moves, "###STOP###"]
+    if criteria.answer is not None:
+        return [*moves, criteria.answer]
     if criteria.communicate:
         moves.append(f"For your information: {'; '.join(criteria.communicate)}.")
     return [*moves, CLOSING]

@@ -1,7 +1,8 @@
 """Playing episodes, one or hundreds at a time, on one thread.
 
 An episode is an asyncio task. What takes long, calls of models, is awaited; what an environment does
-takes a fraction of a millisecond and runs in between. A failing server, a failing user and a failing
+takes a fraction of a millisecond and runs in between. Only domains that say that they are slow, because
+their tools run programs, are given an action on a thread of a pool. A failing server, a failing user and a failing
 agent are kept apart, and none of them counts as the policy's failure.
 """
 
@@ -9,13 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from agents.attempts import Attempt, Record
 from agents.base import Agent, AgentView, AsyncAgent, Reply
-from tau2_gym.actions import check_action
+from tau2_gym.actions import Action, check_action
 from tau2_gym.completion.clocks import at_most, stopped_clocks
 from tau2_gym.completion.metering import metered
 from tau2_gym.completion.redaction import redact
@@ -32,6 +36,9 @@ if TYPE_CHECKING:
     from agents.trajectory import Trajectory
 
 T = TypeVar("T")
+
+SLOW_ACTIONS = 64
+"""Actions under way at a time in slow domains. How many programs run at a time is for the sandbox to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +172,7 @@ class Player:
                 if record.rewards:
                     record.amend(_sum(record.rewards[-1], session.cut()))
                 break
-            session.agent_acts(reply.action)
+            await self._deliver(session, reply.action)
             outcome = await self._answer(session, record)
             record.pay(outcome.info["reward_terms"])
         if session.awaits_agent and session.episode.done:
@@ -177,6 +184,13 @@ class Player:
         if self.keep_tokens and isinstance(self.agent, KeepsTokens) and memory is not None:
             meta = {"domain": attempt.domain, "task_id": attempt.task_id, "trial": attempt.trial}
             record.tokens = self.agent.trajectory(memory, record.rewards, **meta).to_json()
+
+    async def _deliver(self, session: Session, action: Action) -> None:
+        if session.episode.domain.slow:
+            here = asyncio.get_running_loop()
+            await here.run_in_executor(_threads(), session.agent_acts, action)
+        else:
+            session.agent_acts(action)
 
     async def _answer(self, session: Session, record: Record) -> Outcome:
         """Let the user act until it is the agent's turn, or the end."""
@@ -246,6 +260,14 @@ class Player:
             raise InfrastructureError(f"no answer after {limit} s") from error
         finally:
             gate.release()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(SLOW_ACTIONS, "slow-action")
+
+
+os.register_at_fork(after_in_child=_threads.cache_clear)  # a fork has none of the threads
 
 
 def _check_reply(reply: Any) -> None:

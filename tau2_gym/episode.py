@@ -41,17 +41,19 @@ class Episode:
         messages: everything said and done, oldest first.
         chat: what the agent may see of it, in OpenAI chat form.
         turn: whose turn it is; None when the episode has ended.
-        steps, num_errors: counted towards the limits.
+        steps, turns, num_errors: counted towards the limits; a turn is a message of the agent's.
         malformed: unreadable actions.
         ownership_violations: the agent's calls to tools that only the user has.
         termination: how the episode ended, or None.
     """
 
     def __init__(self, domain: Domain, task: Task, rules: Rules = DEFAULT) -> None:
-        if rules.solo and domain.policy_solo is None:
+        if rules.solo and (domain.policy_solo is None or domain.answered):
             raise ConfigError(f"{domain.name} has no solo mode; telecom and mock have one")
         if rules.solo and task.ticket is None:
             raise ConfigError(f"task {task.id!r} has no ticket, so it cannot be played solo")
+        if domain.answered and task.ticket is None:
+            raise ConfigError(f"task {task.id!r} of {domain.name} has no ticket to begin with")
         self.domain = domain
         self.task = task
         self.rules = rules
@@ -60,6 +62,7 @@ class Episode:
         self.chat: list[dict[str, Any]] = []
         self.turn: Role | None = None
         self.steps = 0
+        self.turns = 0
         self.num_errors = 0
         self.malformed = 0
         self.ownership_violations = 0
@@ -70,6 +73,10 @@ class Episode:
     def _begin(self) -> None:
         history = self.task.start.messages
         if self.rules.solo:
+            self.turn = Role.AGENT
+        elif self.domain.answered:
+            for message in (*history, Message("user", self.task.ticket)):
+                self._append(message)
             self.turn = Role.AGENT
         elif not history:
             self._append(Message("assistant", GREETING))
@@ -113,10 +120,11 @@ class Episode:
 
         Returns:
             What was added to `messages`: the message itself, with at most `max_calls` calls and one
-            more, and the results of its calls.
+            more, and the results of its calls, or what the agent is told where its text holds no answer.
 
         Raises:
             RuntimeError: the episode has ended, or it is not this party's turn.
+            InfrastructureError: what a tool works with failed; the episode cannot be continued.
             ValueError: the message is empty and communication is not validated.
         """
         sender = Role.AGENT if message.role == "assistant" else Role.USER
@@ -130,7 +138,12 @@ class Episode:
         added = [self._append(message)]
         self.termination = self._verdict(message, sender)
         self.steps += not opening
-        if not message.is_tool_call:
+        self.turns += sender is Role.AGENT
+        if self.domain.answered and not message.is_tool_call:
+            if self.termination is None:
+                added += self._answered(message.content or "")
+            self._check_limits()
+        elif not message.is_tool_call:
             self.turn = Role.USER if sender is Role.AGENT else Role.AGENT
             if not opening:
                 self._check_limits()
@@ -138,9 +151,24 @@ class Episode:
             added += [self._append(self._run(call, sender)) for call in message.tool_calls]
             self.steps += 1
             self._check_limits()
+        if self.termination is None and self.turn is Role.AGENT and self._out_of_turns():
+            self.termination = Termination.MAX_TURNS
         if self.termination is not None:
             self.turn = None
         return added
+
+    def _answered(self, text: str) -> list[Message]:
+        """End the episode if a text of the agent's is an answer, else tell it what is expected."""
+        reply = self.world.answer(text)
+        if reply is None:
+            self.termination = Termination.AGENT_STOP
+            return []
+        self.steps += 1
+        return [self._append(Message("user", reply))]
+
+    def _out_of_turns(self) -> bool:
+        most = self.domain.max_turns if self.rules.max_turns is None else self.rules.max_turns
+        return most is not None and self.turns >= most
 
     def user_view(self) -> UserView:
         """What the user sees now."""

@@ -84,7 +84,13 @@ class Info(TypedDict):
     ungraded: list[Literal["NL_ASSERTION"]]
     termination: (
         Literal[
-            "user_stop", "agent_stop", "max_steps", "too_many_errors", "agent_error", "user_error"
+            "user_stop",
+            "agent_stop",
+            "max_steps",
+            "max_turns",
+            "too_many_errors",
+            "agent_error",
+            "user_error",
         ]
         | None
     )

@@ -14,7 +14,9 @@ class Rules:
     Attributes:
         max_steps: the episode ends after this many steps, once no tool results are due. The limit
             overrides a stop on the same step.
-        max_errors: likewise for failed tool calls, the agent's and the user's together.
+        max_turns: the episode ends when the agent would act once more than this; None leaves it to the
+            domain, and tau2-bench's have no such limit.
+        max_errors: as `max_steps`, for failed tool calls, the agent's and the user's together.
         max_calls: how many calls of one message are run, the agent's or the user's. The others are
             reported as one failed call.
         validate_communication: an empty message, or one with both text and tool calls, ends the
@@ -32,6 +34,7 @@ class Rules:
     validate_communication: bool = False
     solo: bool = False
     agent_stop: bool = False
+    max_turns: int | None = None
 
     def __post_init__(self) -> None:
         if self.max_steps < 1 or self.max_errors < 1:
@@ -39,6 +42,8 @@ class Rules:
                 f"max_steps and max_errors must be at least 1, not {self.max_steps} and "
                 f"{self.max_errors}"
             )
+        if self.max_turns is not None and self.max_turns < 1:
+            raise ConfigError(f"max_turns must be at least 1, not {self.max_turns}")
         if self.max_calls < 1:
             raise ConfigError(f"max_calls must be at least 1, not {self.max_calls}")
 

@@ -21,7 +21,7 @@ from tau2_gym.info import Info, Privileged
 from tau2_gym.rewards import Accountant, Ledger, RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.turns import Turn, TurnReader
-from tau2_gym.types import Checks, Message, RewardBasis, Role, Task, Termination
+from tau2_gym.types import Checks, Message, RewardBasis, Role, Task
 from tau2_gym.users.base import UserView, check_answer
 
 
@@ -149,6 +149,7 @@ class Session:
             RuntimeError: it is not the agent's turn.
             TypeError: the action is neither text nor a mapping.
             ConfigError: the action is a message of another role.
+            InfrastructureError: what a tool works with failed; the episode cannot be continued.
         """
         if not self.awaits_agent:
             raise RuntimeError(f"the agent may not act: it is the turn of {self.turn}")
@@ -190,7 +191,7 @@ class Session:
             )
         new = episode.messages[self._settled :]
         self._settled, self._turn = len(episode.messages), None
-        truncated = episode.termination is Termination.MAX_STEPS
+        truncated = episode.termination is not None and episode.termination.truncated
         opening = episode.task.ticket if self.rules.solo and not episode.messages else None
         self.last = Outcome(
             observation=_arrived(new) if opening is None else opening,

@@ -207,13 +207,15 @@ class RewardBasis(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """How a task is graded. `actions` and `env_assertions` are None where the task has no such key,
-    which tau2-bench treats differently from an empty list."""
+    which tau2-bench treats differently from an empty list. `answer` is what an agent that knows the
+    answer says, where an answer ends the episode."""
 
     actions: tuple[ExpectedAction, ...] | None = None
     env_assertions: tuple[EnvFunction, ...] | None = None
     communicate: tuple[str, ...] = ()
     nl_assertions: tuple[str, ...] = ()
     basis: tuple[RewardBasis, ...] = (RewardBasis.DB, RewardBasis.COMMUNICATE)
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +250,7 @@ class Termination(StrEnum):
     USER_STOP = "user_stop"
     AGENT_STOP = "agent_stop"
     MAX_STEPS = "max_steps"
+    MAX_TURNS = "max_turns"
     TOO_MANY_ERRORS = "too_many_errors"
     AGENT_ERROR = "agent_error"
     USER_ERROR = "user_error"
@@ -256,6 +259,11 @@ class Termination(StrEnum):
     def graded(self) -> bool:
         """Whether tau2-bench evaluates an episode that ended this way."""
         return self in (Termination.USER_STOP, Termination.AGENT_STOP)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether a limit on its length ended it."""
+        return self in (Termination.MAX_STEPS, Termination.MAX_TURNS)
 
 
 class Fault(StrEnum):

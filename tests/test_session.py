@@ -213,7 +213,7 @@ def test_the_rules_are_those_of_an_episode_and_of_an_environment_by_default() ->
 
 
 def test_every_rule_reaches_the_episode_from_the_environment() -> None:
-    rules = Rules(7, 3, 5, validate_communication=True, solo=True, agent_stop=True)
+    rules = Rules(7, 3, 5, validate_communication=True, solo=True, agent_stop=True, max_turns=4)
     assert all(asdict(rules)[name] != value for name, value in asdict(Rules()).items())
     env = Tau2Env("telecom", **asdict(rules))
     env.reset(seed=0)

@@ -15,7 +15,8 @@ from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from agents.runs.exits import Command
-from tau2_gym.domains.base import get_domain
+from agents.runs.values import listed_domains
+from tau2_gym.domains.base import check_ready, get_domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.users import USERS
 from trainers.config import GRPOConfig, load_config
@@ -77,7 +78,7 @@ def main(
             given(
                 {
                     "model": model,
-                    "tasks.domains": [name.strip() for name in domains.split(",")]
+                    "tasks.domains": list(listed_domains(domains, "--domains"))
                     if domains
                     else None,
                     "environment.user": user,
@@ -104,6 +105,8 @@ def main(
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
         check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
         check_prompts(recipe)
+        for name in recipe.tasks.domains:
+            check_ready(name)
         notes.print(needs(recipe, chosen), highlight=False)
         if recipe.hardware.launcher == "python":  # a job may reach another user than this machine
             check_user(recipe)

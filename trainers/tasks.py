@@ -16,8 +16,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from agents.attempts import TaskKey
-from tau2_gym.domains import known_domains
 from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.domains.registry import is_known
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.types import RewardBasis
 from trainers.sections import Evaluation, Tasks
@@ -264,7 +264,7 @@ def _named(domains: Sequence[Domain], ids: Sequence[str]) -> list[TaskKey]:
 def _held_out(pairs: Iterable[TaskKey], source: str, data_dir: str | None) -> list[TaskKey]:
     found = []
     for name, task in dict.fromkeys(pairs):
-        if name in known_domains():
+        if is_known(name):
             domain = get_domain(name, source, data_dir)
             if task in domain.splits.get("test", ()):
                 found.append((name, task))

@@ -20,10 +20,10 @@ from agents import AGENTS, MODEL_AGENTS
 from agents.models import UserModel
 from agents.rollout import Limits
 from agents.runs.setup import PLAYED, Setup, agent_model, domains_to_play
-from agents.runs.values import addresses, finite, listed
+from agents.runs.values import addresses, finite, listed, listed_domains
 from agents.sampling import SamplingParams
 from tau2_gym.completion.servers import OUTAGE, STARTUP
-from tau2_gym.domains import DOMAINS
+from tau2_gym.domains.registry import DOMAINS, SHIPPED
 from tau2_gym.users import USERS
 
 WHAT = "What is played"
@@ -56,7 +56,7 @@ class PlayOptions:
         str | None,
         option(
             WHAT,
-            f"Comma-separated: {', '.join(DOMAINS)}, or MODULE:SPEC.",
+            f"Comma-separated: {', '.join([*DOMAINS, *SHIPPED])}, or MODULE:SPEC.",
             show_default=f"those of {','.join(PLAYED)} that the agent plays",
         ),
     ] = None
@@ -138,7 +138,7 @@ class PlayOptions:
         Raises:
             ConfigError: the agent or domain is unknown, or the agent does not play it.
         """
-        asked = None if self.domains is None else listed(self.domains, "--domains")
+        asked = None if self.domains is None else listed_domains(self.domains, "--domains")
         return domains_to_play(self.agent, asked)
 
     def reached(self) -> dict[str, Any]:

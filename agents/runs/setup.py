@@ -27,7 +27,8 @@ from tau2_gym.cassette import Cassette
 from tau2_gym.completion.redaction import shown_url
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains import resolve
-from tau2_gym.domains.base import Domain, check_split, get_domain
+from tau2_gym.domains.base import Domain, check_ready, check_split, get_domain
+from tau2_gym.domains.registry import without_tasks
 from tau2_gym.errors import ConfigError
 from tau2_gym.judge import LLMJudge, VerdictCache
 from tau2_gym.rewards import RewardConfig
@@ -96,6 +97,7 @@ class Setup:
         for name in domains:
             if split is not None:
                 check_split(name, split, self.source, self.data_dir)
+            check_ready(name)
 
     def _extras(self) -> Iterator[str]:
         """The extras whose packages the run needs; none if a cassette may answer every call."""
@@ -240,7 +242,7 @@ def domains_to_play(agent: str, asked: Sequence[str] | None) -> tuple[tuple[str,
         note = f"Agent {agent!r} plays {', '.join(names)} only." if names != PLAYED else None
         return names, note
     for name in chosen:
-        if name not in able:
+        if name not in able and without_tasks(name) not in able:
             raise ConfigError(f"agent {agent!r} plays {', '.join(able)} only, not {name}")
     return chosen, None
 

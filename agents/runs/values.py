@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 
 import typer
 
 from tau2_gym.completion.redaction import checked_url
 from tau2_gym.errors import ConfigError
+
+OPTION = re.compile(r"\w+=")
+"""How an option of a domain's tasks begins."""
 
 
 def listed(text: str, option: str) -> tuple[str, ...]:
@@ -21,6 +25,22 @@ def listed(text: str, option: str) -> tuple[str, ...]:
     if not names:
         raise ConfigError(f"{option} names nothing: give names with commas between them")
     return names
+
+
+def listed_domains(text: str, option: str) -> tuple[str, ...]:
+    """The domains in a comma-separated text, each once. The tasks that a domain is to make may be told with
+    commas, too: `airline,code:generated:seed=3,count=50` names two domains.
+
+    Raises:
+        ConfigError: there are none.
+    """
+    parts = list[str]()
+    for part in listed(text, option):
+        if parts and ":" in parts[-1] and OPTION.match(part):
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    return tuple(dict.fromkeys(parts))
 
 
 def addresses(text: str | None, option: str) -> tuple[str, ...]:

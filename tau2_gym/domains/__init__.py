@@ -2,12 +2,26 @@
 
 from tau2_gym.domains.registry import (
     DOMAINS,
+    SHIPPED,
     DomainSpec,
     TaskSet,
+    TaskSource,
     known_domains,
     register,
     resolve,
     tool,
+    with_tasks,
 )
 
-__all__ = ["DOMAINS", "DomainSpec", "TaskSet", "known_domains", "register", "resolve", "tool"]
+__all__ = [
+    "DOMAINS",
+    "SHIPPED",
+    "DomainSpec",
+    "TaskSet",
+    "TaskSource",
+    "known_domains",
+    "register",
+    "resolve",
+    "tool",
+    "with_tasks",
+]

@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any
 
 from tau2_gym.domains import resolve
-from tau2_gym.domains.data import DataFolder
 from tau2_gym.domains.registry import DomainSpec, spec_of
 from tau2_gym.domains.world import Difference, Sides, World
 from tau2_gym.errors import ConfigError, DataError, one_of
@@ -44,6 +43,8 @@ class Domain:
         agent_instruction: tau2-bench's instruction to agents, or ours in its place.
         agent_instruction_source: which of the two it is.
         user_guidelines: tau2-bench's guidelines for user models.
+        max_turns: the most actions of the agent, where no rule says; None if nothing limits them.
+        slow: its tools, or the grading of answers, may take long.
     """
 
     def __init__(
@@ -61,6 +62,8 @@ class Domain:
         agent_instruction: str,
         agent_instruction_source: str,
         key: tuple[str, str, str | None],
+        max_turns: int | None = None,
+        slow: bool = False,
     ) -> None:
         self.name = name
         self.source = source
@@ -76,6 +79,8 @@ class Domain:
         self.user_guidelines = user_guidelines
         self.agent_instruction = agent_instruction
         self.agent_instruction_source = agent_instruction_source
+        self.max_turns = max_turns
+        self.slow = slow
         self._key = key
         for side, half in (("agent", sides.agent), ("user", sides.user)):
             if half is not None and half.database.home is None:
@@ -87,6 +92,11 @@ class Domain:
         # A domain is shared by all that use it in a process, and found again in another one. So are
         # its databases and the classes of its tools: see `BaseDatabase` and `Sides`.
         return (_found_again, (*self._key, self.revision))
+
+    @property
+    def answered(self) -> bool:
+        """Whether an answer of the agent's ends an episode; there is no user then."""
+        return self.sides.answer is not None
 
     def task_ids(self, split: str) -> tuple[str, ...]:
         """The ids of the tasks of a split, in file order.
@@ -206,10 +216,21 @@ def check_split(
     if spec is None:
         known = importlib.import_module(SOURCES[source]).folder(name, root).splits()
     else:
-        known = importlib.import_module(OUTSIDE).splits(DataFolder.at(name, spec.folder))
+        known = importlib.import_module(OUTSIDE).splits_of(spec, name)
     splits = {*known, "full"}
     if split not in splits:
         raise one_of(f"split of {name}", split, splits)
+
+
+def check_ready(name: str) -> None:
+    """Check that this machine has what a domain's tools need.
+
+    Raises:
+        ConfigError: it has not; or as `resolve`.
+    """
+    spec = spec_of(resolve(name))
+    if isinstance(spec, DomainSpec) and spec.ready is not None:
+        spec.ready()
 
 
 def _key(
@@ -244,7 +265,7 @@ def _loaded(name: str, source: str, data_dir: str | None) -> Domain:
         return load_domain(name, source, data_dir)
     loading = importlib.import_module(OUTSIDE)
     domain: Domain = (
-        loading.load(spec)
+        loading.load(spec, name)
         if isinstance(spec, DomainSpec)
         else loading.load_tasks(spec, source, data_dir)
     )

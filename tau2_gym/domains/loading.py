@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import cache
 from typing import Any
 
@@ -11,7 +12,15 @@ from tau2_gym.domains.base import Domain, load_domain
 from tau2_gym.domains.data import DataFolder
 from tau2_gym.domains.instruction import AGENT_INSTRUCTION, USER_GUIDELINES
 from tau2_gym.domains.overlay import BaseDatabase
-from tau2_gym.domains.registry import DomainSpec, TaskSet, origin_of, split
+from tau2_gym.domains.registry import (
+    DomainSpec,
+    Spec,
+    TaskSet,
+    TaskSource,
+    origin_of,
+    split,
+    tasks_of,
+)
 from tau2_gym.domains.schema import openai_schema
 from tau2_gym.domains.tasks import TaskTable
 from tau2_gym.domains.toolkit import Toolkit
@@ -21,34 +30,64 @@ from tau2_gym.types import ToolSpec
 
 
 @cache
-def load(spec: DomainSpec) -> Domain:
-    """The domain. Loaded once per process.
+def load(spec: DomainSpec, name: str) -> Domain:
+    """The domain, under its name with the tasks it makes, if it makes them. Loaded once per process.
 
     Raises:
         DataError: a file is missing or malformed, or a class has no tools.
+        ConfigError: it cannot make these tasks.
     """
     files = DataFolder.at(spec.name, spec.folder)
     agent, user = _side(files, spec.tools, spec.database, "db"), None
     if spec.user_tools is not None and spec.user_database is not None:
         user = _side(files, spec.user_tools, spec.user_database, "user_db")
-    guidelines = USER_GUIDELINES
-    if files.has_text("user_guidelines"):
-        guidelines = files.text("user_guidelines")
-    tasks = TaskTable(spec.name, files.tasks())
+    given = _made(spec, name)
+    tasks = TaskTable(name, files.tasks() if given is None else given.rows)
     return Domain(
-        name=spec.name,
-        source=spec.tools.__module__,
-        revision=files.revision,
+        name=name,
+        source=spec.tools.__module__ if given is None else given.source,
+        revision=files.revision if given is None else _joined(files.revision, given.revision),
         policy=files.text("policy"),
         policy_solo=files.text("policy_solo") if files.has_text("policy_solo") else None,
-        sides=Sides(agent, user, spec.sync, guarded=True),
+        sides=Sides(agent, user, spec.sync, guarded=True, answer=spec.answer),
         tasks=tasks,
-        splits=splits(files),
-        user_guidelines=guidelines,
-        agent_instruction=AGENT_INSTRUCTION,
-        agent_instruction_source="tau2-gym",
-        key=(origin_of(spec.name), "", None),
+        splits=splits_of(spec, name),
+        user_guidelines=_text(files, "user_guidelines", USER_GUIDELINES),
+        agent_instruction=_text(files, "agent_instruction", AGENT_INSTRUCTION),
+        agent_instruction_source="tau2-gym"
+        if not files.has_text("agent_instruction")
+        else spec.name,
+        key=(origin_of(name), "", None),
+        max_turns=spec.max_turns,
+        slow=spec.slow,
     )
+
+
+@cache
+def _made(spec: DomainSpec, name: str) -> TaskSource | None:
+    """The tasks that a domain makes; None if it has a file of them."""
+    return None if spec.tasks is None else spec.tasks(tasks_of(name))
+
+
+def _joined(*revisions: str) -> str:
+    return hashlib.sha256("/".join(revisions).encode()).hexdigest()[:12]
+
+
+def _text(files: DataFolder, stem: str, default: str) -> str:
+    return files.text(stem) if files.has_text(stem) else default
+
+
+def splits_of(spec: Spec, name: str) -> dict[str, list[str]]:
+    """The splits of a domain, without loading all of it.
+
+    Raises:
+        DataError, ConfigError: as `load`.
+    """
+    given = _made(spec, name) if isinstance(spec, DomainSpec) else None
+    if given is None:
+        return splits(DataFolder.at(spec.name, spec.folder))
+    named = {split: list(ids) for split, ids in given.splits.items()}
+    return {"base": list(given.rows), **named}
 
 
 @cache

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,6 +26,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DOMAINS = ("airline", "retail", "telecom", "mock")
 """Names of tau2-bench's domains."""
+
+SHIPPED = {"code": "tau2_gym.code:CODE"}
+"""Domains of this package that are none of tau2-bench's, and where each is found."""
 
 GROUP = "tau2_gym.domains"
 """The group of entry points by which installed packages name domains."""
@@ -56,6 +59,23 @@ def tool(kind: str) -> Callable[[F], F]:
 
 
 @dataclass(frozen=True)
+class TaskSource:
+    """Tasks that are made, not read from `tasks.json`.
+
+    Attributes:
+        rows: the tasks by id, in order, as `tasks.json` has them. A row may be made when it is asked for.
+        splits: ids of tasks by split.
+        revision: changes whenever a task or its grading does.
+        source: where they come from, for results.
+    """
+
+    rows: Mapping[str, Mapping[str, Any]]
+    splits: Mapping[str, Sequence[str]]
+    revision: str
+    source: str
+
+
+@dataclass(frozen=True)
 class DomainSpec:
     """What a domain from outside is made of.
 
@@ -71,6 +91,16 @@ class DomainSpec:
         sync: called with both sides' tools (`tools`, `user_tools`) after a change, to carry over what
             one side's world means for the other's. It must change nothing when called twice.
         alpha, weights: of the partial score in rewards, where an environment does not say.
+        answer: ends episodes by what the agent says, in a domain without a user: called with the agent's
+            tools and a text of the agent's. None if it is an answer, of which it has kept in `self.db`
+            what the grade depends on; else what the agent is told. An episode then begins with the
+            task's ticket.
+        max_turns: the most actions of the agent in an episode, where an environment does not say.
+        tasks: makes the tasks, from what follows the domain's name in `NAME:TASKS`, empty if nothing
+            does. Without it, they are in `tasks.json`.
+        ready: checks, before a run starts, that this machine has what the tools need, and raises a
+            `ConfigError` if it has not.
+        slow: tools and `answer` may take long: drivers of many episodes call them on other threads.
 
     Raises:
         ConfigError: a value is not allowed.
@@ -85,6 +115,11 @@ class DomainSpec:
     sync: Callable[[SimpleNamespace], None] | None = None
     alpha: float = 0.25
     weights: Weights = field(default_factory=Weights)
+    answer: Callable[[Any, str], str | None] | None = None
+    max_turns: int | None = None
+    tasks: Callable[[str], TaskSource] | None = None
+    ready: Callable[[], None] | None = None
+    slow: bool = False
 
     def __post_init__(self) -> None:
         _check_name(self.name)
@@ -94,6 +129,15 @@ class DomainSpec:
             )
         if self.alpha < 0:
             raise ConfigError(f"domain {self.name!r}: alpha must not be negative: {self.alpha}")
+        if self.answer is not None and self.user_tools is not None:
+            raise ConfigError(
+                f"domain {self.name!r}: where the agent's answer ends the episode there is no user, who "
+                "could have tools"
+            )
+        if self.max_turns is not None and self.max_turns < 1:
+            raise ConfigError(
+                f"domain {self.name!r}: max_turns must be at least 1, not {self.max_turns}"
+            )
 
 
 @dataclass(frozen=True)
@@ -142,12 +186,15 @@ def register(spec: Spec) -> None:
     Raises:
         ConfigError: another domain has that name.
     """
-    known = _specs.setdefault(spec.name, spec)
+    known = _specs.get(spec.name, spec)
+    if spec.name in SHIPPED:
+        known = find("domain", SHIPPED[spec.name], GROUP, known_domains())
     # A module that is imported again, as `__main__` say, has other classes of the same names.
     if (type(known).__name__, known.folder) != (type(spec).__name__, spec.folder):
         raise ConfigError(
             f"domain {spec.name!r} is registered already, with the files in {known.folder}"
         )
+    _specs[spec.name] = known
     add_id(f"tau2/{spec.name}-v0", domain=spec.name)
 
 
@@ -156,32 +203,80 @@ def resolve(name: str) -> str:
 
     Args:
         name: that name; `MODULE:NAME`, where a `DomainSpec` or a `TaskSet` is; or an entry point of the group
-            `tau2_gym.domains`.
+            `tau2_gym.domains`. `:TASKS` may follow where a domain makes its tasks, and then belongs to
+            its name.
 
     Raises:
-        ConfigError: there is no such domain.
+        ConfigError: there is no such domain, or it does not make its tasks.
     """
     if name in DOMAINS or name in _specs:
         return name
-    spec = find("domain", name, GROUP, known_domains())
+    place, tasks = _parted(name)
+    spec = _specs.get(place)
+    if spec is None:
+        spec = find("domain", SHIPPED.get(place, place), GROUP, known_domains())
     if not isinstance(spec, Spec):
         raise ConfigError(
             f"domain {name!r} is of type {type(spec).__name__}, and no DomainSpec or TaskSet"
         )
     register(spec)
-    if ":" in name:
-        _origins[spec.name] = name
-    return spec.name
+    if ":" in place:
+        _origins[spec.name] = place
+    return with_tasks(spec.name, tasks) if tasks else spec.name
+
+
+def with_tasks(name: str, tasks: str) -> str:
+    """The name of a domain with other tasks than its default.
+
+    Args:
+        name: as `resolve` takes it.
+        tasks: what the domain makes them from.
+
+    Raises:
+        ConfigError: there is no such domain, it does not make its tasks, or they are named twice.
+    """
+    plain = resolve(name)
+    spec = spec_of(plain)
+    if not isinstance(spec, DomainSpec) or spec.tasks is None:
+        raise ConfigError(f"domain {plain!r} has tasks of its own, and takes no others: {tasks!r}")
+    if ":" in plain:
+        raise ConfigError(f"the tasks of {plain!r} are named twice: {tasks!r}")
+    return f"{plain}:{tasks}"
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """Where a domain is found, and which tasks it is to make."""
+    first, _, rest = name.partition(":")
+    known = _specs.get(first)
+    if first in SHIPPED or (isinstance(known, DomainSpec) and known.tasks is not None):
+        return first, rest
+    module, *rests = name.split(":", 2)
+    return ":".join([module, *rests[:1]]), "".join(rests[1:])
 
 
 def known_domains() -> tuple[str, ...]:
-    """The names of tau2-bench's domains and of those that have been registered or resolved."""
-    return (*DOMAINS, *_specs)
+    """The names of this package's domains and of those that have been registered or resolved."""
+    return tuple(dict.fromkeys((*DOMAINS, *SHIPPED, *_specs)))
+
+
+def is_known(name: str) -> bool:
+    """Whether a domain of that name is known here, with whatever tasks."""
+    return name in known_domains() or (":" in name and _parted(name)[0] in known_domains())
 
 
 def spec_of(name: str) -> Spec | None:
     """What a domain from outside is made of; None for a domain that is not, or not known."""
-    return _specs.get(name)
+    return _specs.get(without_tasks(name))
+
+
+def without_tasks(name: str) -> str:
+    """The plain name of a domain without the tasks that it is to make."""
+    return name.partition(":")[0]
+
+
+def tasks_of(name: str) -> str:
+    """Which tasks a domain that makes them is to make; empty for its default."""
+    return name.partition(":")[2]
 
 
 def origins() -> tuple[str, ...]:
@@ -191,7 +286,8 @@ def origins() -> tuple[str, ...]:
 
 def origin_of(name: str) -> str:
     """What another process finds a domain by."""
-    return _origins.get(name, name)
+    plain, colon, tasks = name.partition(":")
+    return f"{_origins.get(plain, plain)}{colon}{tasks}"
 
 
 def split(ids: list[str]) -> dict[str, list[str]]:

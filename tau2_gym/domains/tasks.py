@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tau2_gym.errors import DataError
@@ -22,11 +22,20 @@ from tau2_gym.types import (
 
 class TaskTable(Mapping[str, Task]):
     """The tasks of a domain by id, in file order. Each is parsed when first asked for: telecom has
-    2285."""
+    2285.
 
-    def __init__(self, domain: str, rows: list[dict[str, Any]]) -> None:
+    Args:
+        domain: its name.
+        rows: as the file has them, or by id.
+    """
+
+    def __init__(
+        self, domain: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
+    ) -> None:
         self._domain = domain
-        self._rows = {str(row["id"]): row for row in rows}
+        self._rows: Mapping[str, Mapping[str, Any]] = (
+            rows if isinstance(rows, Mapping) else {str(row["id"]): row for row in rows}
+        )
         self._parsed: dict[str, Task] = {}
 
     def __getitem__(self, task_id: str) -> Task:
@@ -135,6 +144,7 @@ def _criteria(row: Mapping[str, Any] | None) -> Criteria | None:
             if basis is None
             else tuple(RewardBasis(item) for item in basis)
         ),
+        answer=row.get("answer"),
     )
 
 

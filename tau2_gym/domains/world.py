@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tau2_gym.domains.overlay import BaseDatabase, Key, Overlay
 from tau2_gym.domains.render import render
-from tau2_gym.errors import DataError
+from tau2_gym.errors import DataError, InfrastructureError
 from tau2_gym.types import EnvFunction, Requestor, ToolKind, ToolSpec
 
 if TYPE_CHECKING:
@@ -43,12 +43,14 @@ class Side:
 class Sides:
     """Both halves. `sync` carries over what one side's world means for the other's; it changes
     nothing when called twice, and needs calling only after a change. `guarded` are halves whose code
-    is not known to write only where it says so: there, whatever must not write is kept from it."""
+    is not known to write only where it says so: there, whatever must not write is kept from it.
+    `answer` ends episodes (see `DomainSpec`)."""
 
     agent: Side
     user: Side | None = None
     sync: Callable[[SimpleNamespace], None] | None = None
     guarded: bool = False
+    answer: Callable[[Any, str], str | None] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Classes of tools are made at run time; another process finds them through the domain, like
@@ -119,11 +121,14 @@ class World:
         return None if half is None else half.tools.get(name)
 
     def call(self, name: str, arguments: Mapping[str, Any], side: Requestor) -> tuple[str, bool]:
-        """Run a tool. Returns its text and whether it failed; it never raises.
+        """Run a tool. Returns its text and whether it failed.
 
         Whatever a tool raises becomes the text `Error: …`, as in tau2-bench: wrong arguments are an
         agent's mistake to learn from, not a reason to stop. Exceeding `MAX_RESULT` or `MAX_GROWTH`
         is an error, too.
+
+        Raises:
+            InfrastructureError: what the tool works with failed, which is nobody's mistake.
         """
         toolkit = self._agent if side == "assistant" else self._user
         spec = self.tool(name, side)
@@ -142,6 +147,29 @@ class World:
         finally:
             grown = self._commit(MAX_GROWTH)
         return (grown, True) if grown is not None else _shortened(text, failed)
+
+    def answer(self, text: str) -> str | None:
+        """Have the domain read a text of the agent's, and keep what it makes of an answer.
+
+        Returns:
+            What the agent is told; None if the text is an answer.
+
+        Raises:
+            DataError: the domain cannot keep what it made of it.
+            InfrastructureError: what an answer is graded with failed.
+        """
+        assert self._sides.answer is not None
+        self._begin()
+        try:
+            reply = self._sides.answer(self._agent, text)
+        except BaseException:
+            for overlay in filter(None, (self._agent_db, self._user_db)):
+                overlay.abandon()
+            raise
+        problem = self._commit()
+        if problem is not None:
+            raise DataError(f"the answer cannot be kept: {problem}")
+        return reply
 
     def initialise(self, functions: tuple[EnvFunction, ...]) -> None:
         """Run a task's initialisation functions, in one transaction.
@@ -175,6 +203,8 @@ class World:
             self._begin()
         try:
             return bool(function(**_own(assertion.arguments)) == assertion.expected)
+        except InfrastructureError:
+            raise
         except Exception:
             return False
         finally:
@@ -343,6 +373,8 @@ def _run(
         result = function(**_own(arguments))
         then()
         return render(result), False
+    except InfrastructureError:
+        raise
     except (Exception, SystemExit) as error:
         then()
         return f"Error: {_said(error)}", True

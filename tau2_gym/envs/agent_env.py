@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from tau2_gym.actions import Action
-from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.domains import with_tasks
+from tau2_gym.domains.base import Domain, check_ready, get_domain
 from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.info import shown
 from tau2_gym.render import to_text
@@ -82,7 +83,8 @@ class Tau2Env(gym.Env[str, Any]):
 
     ## Episode End
     Terminated: the user stops or is transferred, too many errors, or a message that breaks the
-    rules of communication. Truncated: `max_steps`. If the user stops at once, the first step ends
+    rules of communication; in a domain without a user, the agent answers. Truncated: `max_steps`,
+    `max_turns`. If the user stops at once, the first step ends
     the episode.
 
     ## Arguments
@@ -90,11 +92,12 @@ class Tau2Env(gym.Env[str, Any]):
         domain: airline, retail, telecom or mock, or one from outside (see `domains.resolve`).
         task_split: train, test, base or full; telecom also small.
         task_ids: these tasks instead of a split.
+        tasks: what the domain makes its tasks from, if it makes them (`code` does), instead of its default.
         user: a name (see `tau2_gym.users.make_user`), or any object with the method of
             `tau2_gym.users.User`.
         reward: a preset's name, a `RewardConfig`, or its keyword arguments as a mapping.
         judge: a `tau2_gym.judge.Judge` for tasks that are graded by natural-language assertions.
-        max_steps, max_errors, max_calls, validate_communication, solo, agent_stop: see
+        max_steps, max_turns, max_errors, max_calls, validate_communication, solo, agent_stop: see
             `tau2_gym.episode`. A solo agent calls the tool `done` to end the episode. With
             `agent_stop` any agent may call `done`, and `respond`. Beware: an agent that does so at
             once earns 1.0 on tasks in which nothing should change.
@@ -118,10 +121,12 @@ class Tau2Env(gym.Env[str, Any]):
         *,
         task_split: str = "base",
         task_ids: Sequence[str] | None = None,
+        tasks: str | None = None,
         user: str | User = "scripted",
         reward: str | Mapping[str, Any] | RewardConfig = "progress",
         judge: Judge | None = None,
         max_steps: int = 100,
+        max_turns: int | None = None,
         max_errors: int = 10,
         max_calls: int = 20,
         validate_communication: bool = False,
@@ -141,6 +146,7 @@ class Tau2Env(gym.Env[str, Any]):
             raise one_of("render_mode", render_mode, RENDER_MODES)
         self.rules = Rules(
             max_steps=max_steps,
+            max_turns=max_turns,
             max_errors=max_errors,
             max_calls=max_calls,
             validate_communication=validate_communication,
@@ -148,6 +154,9 @@ class Tau2Env(gym.Env[str, Any]):
             agent_stop=agent_stop,
         )
         self.render_mode = render_mode
+        if tasks is not None:
+            domain = with_tasks(domain, tasks)
+        check_ready(domain)
         self.domain: Domain = get_domain(domain, source, data_dir)
         if solo and self.domain.policy_solo is None:
             raise ConfigError(f"{domain} has no solo mode; telecom and mock have one")
@@ -206,6 +215,7 @@ class Tau2Env(gym.Env[str, Any]):
             TypeError: the action is neither text nor a mapping.
             ConfigError: the action is a message of another role.
             UserFault: the user could not answer. Restore a snapshot taken before.
+            InfrastructureError: what a tool works with failed; likewise.
             JudgeFault: the judge could not decide what the episode earned; likewise.
         """
         session = self._session

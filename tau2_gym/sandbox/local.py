@@ -35,7 +35,7 @@ PRELOAD: tuple[str, ...] = (
     "itertools",
     "json",
 )
-PRELOAD += ("math", "random", "re", "statistics", "string", "numpy", "sympy")
+PRELOAD += ("math", "random", "re", "statistics", "string", "numpy", "numpy.random", "sympy")
 """What is imported once, if it is installed, so that calls need not."""
 
 SYSTEM = (
@@ -49,6 +49,13 @@ SYSTEM = (
     "/etc/alternatives",
 )
 """What programs may read, beside the interpreter's own folders."""
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",  # sets of strings have the same order in every process
+}
 
 STARTING = 60.0
 """Seconds that the warm interpreter may take to start."""
@@ -70,16 +77,24 @@ class LocalSandbox:
         at_once: calls that run at the same time; others wait. By default twice the processors.
         isolate: False runs the code with limits alone: it then reads and writes what this user may.
             For trusted code, or where all is a container anyway.
+        prepare: code that is run once, before any call, in the interpreter that all calls are forked
+            from: imports that take long, say. It must start no thread.
 
     Raises:
         ConfigError: this machine has not got what isolation needs.
     """
 
     def __init__(
-        self, limits: Limits | None = None, *, at_once: int | None = None, isolate: bool = True
+        self,
+        limits: Limits | None = None,
+        *,
+        at_once: int | None = None,
+        isolate: bool = True,
+        prepare: str = "",
     ) -> None:
         self.limits = limits or Limits()
         self.isolate = isolate
+        self.prepare = prepare
         self.at_once = 2 * (os.cpu_count() or 1) if at_once is None else at_once
         if self.at_once < 1:
             raise ConfigError(f"at least one call must be allowed at a time, not {at_once}")
@@ -152,7 +167,8 @@ class LocalSandbox:
             process.wait()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"limits": self.limits, "at_once": self.at_once, "isolate": self.isolate}
+        names = ("limits", "at_once", "isolate", "prepare")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
@@ -185,15 +201,24 @@ class LocalSandbox:
         ours, theirs = socket.socketpair()
         options = {"apart": self.isolate, "preload": PRELOAD, "shown": _shown()}
         options["spare"] = min(self.at_once, SPARE)
+        options["prepare"] = self.prepare
         with theirs, tempfile.TemporaryFile() as said:
             process = subprocess.Popen(
-                [sys.executable, "-I", "-c", START, str(theirs.fileno()), json.dumps(options)],
+                [
+                    sys.executable,
+                    "-s",
+                    "-P",
+                    "-c",
+                    START,
+                    str(theirs.fileno()),
+                    json.dumps(options),
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
                 cwd="/",
-                env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "OMP_NUM_THREADS": "1"},
+                env=ENVIRONMENT,
                 start_new_session=True,
             )
             theirs.close()

@@ -165,3 +165,36 @@ def test_without_isolation_limits_hold() -> None:
         assert own.run("while True: pass").killed == "time"
         assert own.run("print('x' * 10**7)").killed == "output"
         assert own.run("x = b'x' * 10**9").status == 1
+
+
+def test_the_same_code_says_the_same_in_every_call_and_every_sandbox(
+    sandbox: LocalSandbox,
+) -> None:
+    code = (
+        "import random\nprint(random.random(), hash('a'), {'x', 'y', 'z'})\n"
+        "try:\n    import numpy\n    print(numpy.random.random())\nexcept ImportError:\n    pass"
+    )
+    said = sandbox.run(code)
+    assert said.ok
+    assert sandbox.run(code).stdout == said.stdout
+    with LocalSandbox() as other:
+        assert other.run(code).stdout == said.stdout
+
+
+def test_what_is_prepared_once_is_there_in_every_call(sandbox: LocalSandbox) -> None:
+    prepare = "import sys, types\nsys.modules['prepared'] = types.SimpleNamespace(calls=[])"
+    code = "import prepared\nprepared.calls.append(1)\nprint(len(prepared.calls))"
+    with LocalSandbox(prepare=prepare) as prepared:
+        assert [prepared.run(code).stdout for _ in range(2)] == ["1\n", "1\n"]
+        again = pickle.loads(pickle.dumps(prepared))
+    with again:
+        assert again.run(code).stdout == "1\n"
+    assert not sandbox.run(code).ok
+
+
+def test_what_cannot_be_prepared_is_said() -> None:
+    with (
+        LocalSandbox(prepare="import no_such_module") as broken,
+        pytest.raises(InfrastructureError, match="did not start: ModuleNotFoundError"),
+    ):
+        broken.run("pass")

@@ -40,6 +40,7 @@ def main() -> None:
     for name in options["preload"]:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    exec(options["prepare"], {"__name__": "__main__"})
     gc.collect()
     gc.freeze()
     linux.make_forks_cheap()

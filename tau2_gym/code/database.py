@@ -1,0 +1,65 @@
+"""What the world of a problem holds. Tools see it; agents see only what tools return."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+class Case(BaseModel):
+    """One run of a program: what it reads, and what it is to write.
+
+    Where a function is called, `stdin` is the list of its arguments in JSON, and `stdout` the result in
+    JSON.
+    """
+
+    stdin: str
+    stdout: str
+
+
+class Problem(BaseModel):
+    """What is asked, as the grader needs it.
+
+    Attributes:
+        kind: whether a value or a program is the answer.
+        expected: the value, as a number or in LaTeX.
+        call: the function of the program that tests call, or an expression that gives it; empty if the
+            program itself reads and writes.
+        tests: of the program, hidden from it.
+        seconds: that the program may take for one of them.
+    """
+
+    kind: Literal["mathematics", "program"] = "mathematics"
+    expected: str = ""
+    call: str = ""
+    tests: list[Case] = []
+    seconds: float = 5.0
+
+
+class Answer(BaseModel):
+    """What the agent answered.
+
+    Attributes:
+        given: whether it has answered.
+        text: the value, or the beginning of the program.
+        passed: whether it is right; of a program, for each test whether it passes.
+    """
+
+    given: bool = False
+    text: str = ""
+    passed: list[bool] = []
+
+
+class Example(BaseModel):
+    """Something to try the interpreter with."""
+
+    code: str
+
+
+class CodeDB(BaseModel):
+    """The database."""
+
+    problem: Problem
+    answer: Answer
+    examples: list[Example]
