@@ -390,7 +390,10 @@ def test_tasks_can_be_chosen() -> None:
         ({"max_calls": 0}, "max_calls must be at least 1, not 0"),
         ({"max_errors": -1}, "max_steps and max_errors must be at least 1, not 100 and -1"),
         ({"source": "pypi"}, "unknown source 'pypi'; allowed: inspect-evals, tau2"),
-        ({"domain": "bank"}, "unknown domain 'bank'; allowed: airline, mock, retail, telecom"),
+        (
+            {"domain": "bank"},
+            "unknown domain 'bank'; allowed: airline, code, mock, retail, telecom",
+        ),
         ({"domain": "retail", "solo": True}, "retail has no solo mode; telecom and mock have one"),
     ],
 )

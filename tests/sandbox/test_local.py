@@ -198,3 +198,9 @@ def test_what_cannot_be_prepared_is_said() -> None:
         pytest.raises(InfrastructureError, match="did not start: ModuleNotFoundError"),
     ):
         broken.run("pass")
+
+
+def test_a_traceback_shows_nothing_but_the_code(sandbox: LocalSandbox) -> None:
+    for code in ("1 +", "1 / 0", "def f():\n    return g\nf()"):
+        said = sandbox.run(code).stderr
+        assert {line.split('"')[1] for line in said.splitlines() if 'File "' in line} == {"<code>"}

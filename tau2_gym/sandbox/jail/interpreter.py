@@ -43,7 +43,7 @@ def run(code: str, main: ModuleType, *, echo: bool) -> int:
         status = _status(stop)
     except BaseException as error:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, ast.__file__):
             trace = trace.tb_next
         traceback.print_exception(type(error), error, trace)
         status = 1
