@@ -61,7 +61,7 @@ class Environment(Section):
         user_temperature, user_extra_body: of a user that is a model.
         reward: a preset's name, or options of `tau2_gym.rewards.RewardConfig`.
         max_steps, max_errors: tau2-bench's limits.
-        max_turns: the most actions of the agent in an episode; None leaves it to `max_steps`.
+        max_turns: the most actions of the agent in an episode; None leaves it to the domain and to `max_steps`.
         prompt: `official`, `compact` or `bare` (see `agents.prompts`).
         thinking: for models that can think; None leaves it to the chat template.
         source, data_dir: where the domains come from.

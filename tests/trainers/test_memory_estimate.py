@@ -102,7 +102,7 @@ def test_the_defaults_fit_80_gb_with_a_model_of_4b() -> None:
 
 
 @pytest.mark.parametrize("hardware", HARDWARE, ids=lambda path: path.stem if path else "own")
-@pytest.mark.parametrize("recipe", ["tau2_grpo", "grpo_tcr"])
+@pytest.mark.parametrize("recipe", ["tau2_grpo", "grpo_tcr", "grpo_tcr_code"])
 def test_recipes_fit_the_hardware_they_name(recipe: str, hardware: Path | None) -> None:
     check_cluster(config(RECIPES / f"{recipe}.yaml", hardware), SHAPE)
 

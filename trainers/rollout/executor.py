@@ -18,7 +18,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from threading import Thread
@@ -26,15 +26,14 @@ from typing import Any
 
 from agents.attempts import Attempt, Record, attempt_seed
 from agents.backends.base import GenerationBackend
-from agents.base import AgentView, Reply
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from agents.rollout import Limits, Player
 from agents.sampling import SamplingParams
-from agents.token_agent import TokenAgent, TokenMemory
+from agents.token_agent import TokenAgent
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.errors import ConfigError
-from tau2_gym.rewards import Ledger, RewardConfig
+from tau2_gym.rewards import RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.types import Fault, Termination
 from trainers.config import SETTINGS, GRPOConfig
@@ -48,7 +47,7 @@ with gpu_packages_optional():
 
 LOGGER = logging.getLogger(__name__)
 
-CUT = ("context_overflow", "max_turns", Termination.MAX_STEPS.value)
+CUT = ("context_overflow", Termination.MAX_TURNS.value, Termination.MAX_STEPS.value)
 """Ends by a limit of tokens, turns or steps."""
 
 
@@ -62,24 +61,6 @@ def settings_of_environment() -> GRPOConfig:
     if path is None or not Path(path).is_file():
         raise ConfigError(f"{SETTINGS} must name a file of settings, not {path!r}")
     return GRPOConfig.model_validate_json(Path(path).read_text(encoding="utf-8"))
-
-
-@dataclass(frozen=True)
-class TurnLimit:
-    """A `TokenAgent` that stops after a number of turns."""
-
-    agent: TokenAgent
-    limit: int | None
-
-    async def aact(self, view: AgentView, memory: TokenMemory | None, seed: int) -> Reply:
-        """As the agent; stops with `max_turns` at the limit."""
-        if self.limit is not None and view.turn >= self.limit:
-            return Reply(None, memory, stop="max_turns")
-        return await self.agent.aact(view, memory, seed)
-
-    def trajectory(self, memory: TokenMemory, ledgers: Sequence[Ledger], **meta: Any) -> Trajectory:
-        """As the agent."""
-        return self.agent.trajectory(memory, ledgers, **meta)
 
 
 class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
@@ -184,9 +165,13 @@ class EpisodeExecutor(AgentExecutorBase):  # type: ignore[misc]
         )
         room = 1_000_000  # how many calls wait is for the engine to say
         return Player(
-            TurnLimit(agent, settings.max_turns),
+            agent,
             self._user,
-            Rules(max_steps=settings.max_steps, max_errors=settings.max_errors),
+            Rules(
+                max_steps=settings.max_steps,
+                max_turns=settings.max_turns,
+                max_errors=settings.max_errors,
+            ),
             # The penalty for length is ours to take: it counts the model's tokens.
             replace(self._reward, overlong=None),
             settings.source,

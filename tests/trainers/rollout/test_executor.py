@@ -309,9 +309,9 @@ PLAYED_AS: dict[str, tuple[Any, Callable[[Player], Any]]] = {
     "reward": ("sparse", lambda player: player.reward),
     "max_steps": (7, lambda player: player.rules.max_steps),
     "max_errors": (3, lambda player: player.rules.max_errors),
-    "max_turns": (4, lambda player: player.agent.limit),
-    "prompt": ("compact", lambda player: player.agent.agent.prompt),
-    "thinking": (False, lambda player: player.agent.agent.codec._options),
+    "max_turns": (4, lambda player: player.rules.max_turns),
+    "prompt": ("compact", lambda player: player.agent.prompt),
+    "thinking": (False, lambda player: player.agent.codec._options),
     "source": ("tau2", lambda player: player.source),
     "data_dir": ("/elsewhere", lambda player: player.data_dir),
 }
