@@ -49,6 +49,8 @@ class Record:
         official_reward: tau2-bench's reward; None if it could not be played or graded.
         reward: the sum of the environment's rewards.
         partial_score, checks: the grader's findings at the end.
+        answer: what the agent answered, in a form in which equal answers are equal texts; empty if nothing;
+            None where no answer is asked for or answers cannot be compared.
         termination: how it ended, `context_overflow` if the conversation no longer fitted the agent's
             model; None after a fault.
         fault, error: who is to blame that it could not be played to an end, and what happened.
@@ -71,6 +73,7 @@ class Record:
     reward: float = 0.0
     partial_score: float = 0.0
     checks: dict[str, Any] | None = None
+    answer: str | None = None
     termination: str | None = None
     fault: str | None = None
     error: str | None = None
@@ -97,6 +100,7 @@ class Record:
         self.official_reward = info["official_reward"]
         self.partial_score = info["partial_score"]
         self.checks = info["checks"]
+        self.answer = info["answer"]
         self.termination = info["termination"]
         self.steps = info["steps"]
         self.num_turns = info["num_turns"]

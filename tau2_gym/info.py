@@ -82,6 +82,7 @@ class Info(TypedDict):
     partial_score: float
     official_reward: float | None
     ungraded: list[Literal["NL_ASSERTION"]]
+    answer: str | None
     termination: (
         Literal[
             "user_stop",

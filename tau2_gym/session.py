@@ -274,6 +274,7 @@ class Session:
             "partial_score": self._phi,
             "official_reward": self._official,
             "ungraded": FrozenList([RewardBasis.NL_ASSERTION.value]) if self.ungraded else NOTHING,
+            "answer": episode.world.given,
             "termination": None if episode.termination is None else episode.termination.value,
             "steps": episode.steps,
             "num_turns": self.turns,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tau2_gym.code.answers import answer, ready
+from tau2_gym.code.answers import answer, given, ready
 from tau2_gym.code.database import CodeDB
 from tau2_gym.code.tasks import load_tasks
 from tau2_gym.code.tools import CodeTools
@@ -24,6 +24,7 @@ CODE = DomainSpec(
     # What was computed on the way is worth nothing; of a program, each test that it passes is.
     weights=Weights(action=0.0, communicate=0.0, env_assertion=1.0, db=0.0),
     answer=answer,
+    given=given,
     max_turns=16,
     tasks=load_tasks,
     ready=ready,

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from tau2_gym.code.database import Answer
-from tau2_gym.code.mathematics import is_right
+from tau2_gym.code.mathematics import is_right, plain
 from tau2_gym.code.programs import passed
 from tau2_gym.errors import ConfigError
 from tau2_gym.sandbox.choice import check_sandbox
@@ -23,7 +23,7 @@ NO_PROGRAM = (
 )
 """What the agent is told where its text holds no answer."""
 
-KEPT = 500
+KEPT = 2000
 """Characters of an answer that are kept."""
 
 BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
@@ -52,6 +52,14 @@ def answer(tools: Any, text: str) -> str | None:
     )
     tools.db.answer = Answer(given=True, text=given[:KEPT], passed=verdict)
     return None
+
+
+def given(tools: Any) -> str | None:
+    """What was answered. See `DomainSpec.given`."""
+    if tools.db.problem.kind != "mathematics":
+        return None
+    number = plain(tools.db.answer.text)
+    return "".join(tools.db.answer.text.split()) if number is None else str(number)
 
 
 def value_in(text: str) -> str | None:

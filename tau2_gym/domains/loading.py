@@ -49,7 +49,7 @@ def load(spec: DomainSpec, name: str) -> Domain:
         revision=files.revision if given is None else _joined(files.revision, given.revision),
         policy=files.text("policy"),
         policy_solo=files.text("policy_solo") if files.has_text("policy_solo") else None,
-        sides=Sides(agent, user, spec.sync, guarded=True, answer=spec.answer),
+        sides=Sides(agent, user, spec.sync, guarded=True, answer=spec.answer, given=spec.given),
         tasks=tasks,
         splits=splits_of(spec, name),
         user_guidelines=_text(files, "user_guidelines", USER_GUIDELINES),

@@ -95,6 +95,8 @@ class DomainSpec:
             tools and a text of the agent's. None if it is an answer, of which it has kept in `self.db`
             what the grade depends on; else what the agent is told. An episode then begins with the
             task's ticket.
+        given: what the agent has answered, from its tools, so that equal answers of several attempts are
+            equal texts (maj@k); empty if it has not answered, None if answers cannot be compared.
         max_turns: the most actions of the agent in an episode, where an environment does not say.
         tasks: makes the tasks, from what follows the domain's name in `NAME:TASKS`, empty if nothing
             does. Without it, they are in `tasks.json`.
@@ -116,6 +118,7 @@ class DomainSpec:
     alpha: float = 0.25
     weights: Weights = field(default_factory=Weights)
     answer: Callable[[Any, str], str | None] | None = None
+    given: Callable[[Any], str | None] | None = None
     max_turns: int | None = None
     tasks: Callable[[str], TaskSource] | None = None
     ready: Callable[[], None] | None = None

@@ -44,13 +44,14 @@ class Sides:
     """Both halves. `sync` carries over what one side's world means for the other's; it changes
     nothing when called twice, and needs calling only after a change. `guarded` are halves whose code
     is not known to write only where it says so: there, whatever must not write is kept from it.
-    `answer` ends episodes (see `DomainSpec`)."""
+    `answer` ends episodes, and `given` tells what was answered (see `DomainSpec`)."""
 
     agent: Side
     user: Side | None = None
     sync: Callable[[SimpleNamespace], None] | None = None
     guarded: bool = False
     answer: Callable[[Any, str], str | None] | None = None
+    given: Callable[[Any], str | None] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Classes of tools are made at run time; another process finds them through the domain, like
@@ -170,6 +171,11 @@ class World:
         if problem is not None:
             raise DataError(f"the answer cannot be kept: {problem}")
         return reply
+
+    @property
+    def given(self) -> str | None:
+        """What the agent has answered, if the domain can tell."""
+        return None if self._sides.given is None else self._sides.given(self._agent)
 
     def initialise(self, functions: tuple[EnvFunction, ...]) -> None:
         """Run a task's initialisation functions, in one transaction.

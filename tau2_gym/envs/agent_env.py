@@ -65,6 +65,7 @@ class Tau2Env(gym.Env[str, Any]):
     | `checks`, `partial_score` | the grader's findings now, and Φ made of them |
     | `official_reward` | tau2-bench's reward; None until the end, or if it needs a judge |
     | `ungraded` | at the end, the parts of the reward basis that were not graded; nothing is paid for them |
+    | `answer` | what the agent has answered, where that can be compared; else None |
     | `termination` | how the episode ended, or None |
     | `steps`, `num_turns` | deliveries of messages; the agent's actions |
     | `num_errors`, `malformed`, `ownership_violations` | failed calls (both sides'); unreadable actions; calls of the user's tools |

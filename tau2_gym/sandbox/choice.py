@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from functools import cache
 
@@ -42,8 +41,9 @@ def check_sandbox() -> None:
 def _made(name: str) -> Sandbox:
     kind, _, url = name.partition(":")
     if kind == "fusion" and url:
-        made: Sandbox = importlib.import_module("tau2_gym.sandbox.fusion").FusionSandbox(url)
-        return made
+        from tau2_gym.sandbox.fusion import FusionSandbox
+
+        return FusionSandbox(url)
     if name not in CHOICES[:2]:
         raise ConfigError(f"{VARIABLE} must be one of {', '.join(CHOICES)}, not {name!r}")
     return LocalSandbox(at_once=AT_ONCE, isolate=name == "local")

@@ -169,7 +169,7 @@ def test_a_record_takes_over_everything_an_episode_says_of_itself() -> None:
     seen = {
         name: f"the {name}"
         for name in ("official_reward", "partial_score", "checks", "termination", "steps",
-                     "num_turns", "num_errors", "malformed", "ownership_violations", "ungraded")
+                     "num_turns", "num_errors", "malformed", "ownership_violations", "ungraded", "answer")
     }  # fmt: skip
     record = Record("mock", "a", 0, 1, "r")
     record.observe({**seen, "messages": ["not taken"]})

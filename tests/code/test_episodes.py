@@ -32,8 +32,10 @@ from tau2_gym.errors import ConfigError
 from tau2_gym.rewards import default_alpha, default_weights
 from tau2_gym.sandbox import choice
 from tau2_gym.sandbox.base import Limits, Result
+from tau2_gym.sandbox.local import LocalSandbox
 from tau2_gym.users import make_user
 from tests.code.helpers import TASKS, Scripted, block, call, first, make, oracle_program, two_tasks
+from tests.sandbox.helpers import serving
 
 NAME = f"code:{TASKS}"
 
@@ -77,6 +79,24 @@ def test_a_value_is_found_with_the_tool_and_answered(by_hand: str) -> None:
     begin(env, "six")
     _, reward, terminated, _, info = env.step(r"\boxed{7}")
     assert (reward, terminated, info["official_reward"]) == (0.0, True, 0.0)
+
+
+def test_what_was_answered_is_told_in_one_form(by_hand: str) -> None:
+    env = make(by_hand)
+    _, info = begin(env, "six")
+    assert info["answer"] == ""
+    for text, answer in {
+        "+6": "6",
+        "12/2": "6",
+        "6.0": "6",
+        r"\frac{1}{-2}": r"\frac{1}{-2}",
+        " x \n y": "xy",
+    }.items():
+        begin(env, "six")
+        assert env.step(rf"\boxed{{{text}}}")[4]["answer"] == answer
+    _, info = begin(env, "double")
+    assert info["answer"] is None
+    assert env.step(block("solve = lambda n: 2 * n"))[4]["answer"] is None
 
 
 def test_of_a_program_each_test_is_paid_for(by_hand: str) -> None:
@@ -249,6 +269,7 @@ def test_passk_plays_it_by_name(tmp_path: Path) -> None:
     assert {row["revision"] for row in rows} == {get_domain(name).revision}
     assert [row["official_reward"] for row in rows] == [1.0] * 3
     summary = json.loads(path.with_suffix(".summary.json").read_text())
+    assert {row["answer"] for row in rows if "boxed" in row["messages"][-1]["content"]} != {""}
     assert summary["config"]["sources"][name].startswith("generated:seed=2,count=4,test=3")
     # Other tasks are other results.
     options[1] = "code:generated:seed=3,count=4,test=3,difficulty=1"
@@ -286,3 +307,14 @@ def test_the_plan_of_the_oracle() -> None:
 
 def test_the_sandbox_is_that_of_the_process() -> None:
     assert choice.sandbox() is choice.sandbox()
+
+
+def test_problems_are_solved_behind_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    local = choice.sandbox()
+    assert isinstance(local, LocalSandbox)
+    with serving(local) as server:
+        monkeypatch.setenv(choice.VARIABLE, f"fusion:{server.url}")
+        todo = [Attempt(NAME, first(kind), 0, 1) for kind in ("mathematics", "program")]
+        records = play(make_agent("oracle"), todo).values()
+    assert [(record.official_reward, record.fault) for record in records] == [(1.0, None)] * 2
