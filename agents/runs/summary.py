@@ -146,13 +146,15 @@ WIDE = 122
 
 def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
     """The summary for the terminal: percentages with their 95 % intervals, or with their bounds
-    where there were faults. On a terminal narrower than `WIDE` there are fewer columns, and only
-    pass@1 has its interval. The summary file has them all."""
+    where there were faults. Where all attempts end with answers, mean@k and maj@k are shown. On a terminal
+    narrower than `WIDE` there are fewer columns, and only the first metric has its interval. The summary file has them all."""
     result = Table(
         title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
     )
     result.add_column("domain", no_wrap=True)
     shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
+    if k > 1 and all(f"maj@{k}" in group["bounds"] for group in summary["by_domain"].values()):
+        shown = [f"mean@{k}", f"maj@{k}", f"pass@{k}"]  # of k attempts, mean@k is pass@1
     extras = {"turns": "num_turns", "errors": "num_errors", "viol.": "ownership_violations"}
     if width < WIDE:
         extras = {}
@@ -167,7 +169,7 @@ def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
             name,
             str(tasks) if covered == tasks else f"{covered} of {tasks}",
             *(
-                _value(group, metric, interval=width >= WIDE or metric == "pass@1")
+                _value(group, metric, interval=width >= WIDE or metric == shown[0])
                 for metric in shown
             ),
             _number(group["partial_score"], 2),

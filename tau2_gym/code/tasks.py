@@ -10,7 +10,16 @@ from tau2_gym.code.database import Case, Problem
 from tau2_gym.domains.registry import TaskSource
 from tau2_gym.errors import one_of
 
-LOADERS = {"generated": "tau2_gym.code.generated:load"}
+LOADERS = {
+    "generated": "tau2_gym.code.generated:load",
+    "deepscaler": "tau2_gym.code.sources:DEEPSCALER",
+    "omni_math": "tau2_gym.code.sources:OMNI_MATH",
+    "numina_math": "tau2_gym.code.sources:NUMINA_MATH",
+    "taco_code": "tau2_gym.code.sources:TACO",
+    "leetcode_code": "tau2_gym.code.sources:LEETCODE",
+    "open_agentrl_grpo_2k": "tau2_gym.code.sources:GRPO_2K",
+    "file": "tau2_gym.code.sources:FILE",
+}
 """Sources of tasks by name: functions that are given what follows the name and a colon."""
 
 DEFAULT = "generated"

@@ -278,6 +278,16 @@ def test_answers_that_are_voted_on_add_mean_and_majority() -> None:
     assert value(summary, "mean@3") == 2 / 3
     assert value(summary, "maj@3") == 1.0
     assert summary["overall"]["bounds"]["maj@3"] == {"worst": 1.0, "best": 1.0}
+    assert cells(printed(rows, 3))[1][2:5] == ["mean@3", "maj@3", "pass@3"]
+    assert cells(printed(rows, 3))[3][2:5] == [
+        "66.7 [67, 67]",
+        "100.0 [100, 100]",
+        "100.0 [100, 100]",
+    ]
+    assert cells(printed(rows, 3, width=80))[3][2:5] == ["66.7 [67, 67]", "100.0", "100.0"]
+    assert cells(printed(rows[:1], 1))[1][2] == "pass@1"
+    others = [row("1", 1.0, domain="airline", trial=trial) for trial in range(3)]
+    assert cells(printed(rows + others, 3))[1][2:5] == ["pass@1", "pass@3", "pass^3"]
     rows[2] = row("1", None, trial=2, answer=None, **FAULTY)
     bounds = summarise(rows, 3, seed=0)["overall"]["bounds"]
     assert bounds["mean@3"] == {"worst": 1 / 3, "best": 2 / 3}

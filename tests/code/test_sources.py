@@ -1,0 +1,259 @@
+"""Data sets by name and from files, loaded by `datasets` from small files of their form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tau2_gym.code import sources
+from tau2_gym.code.tasks import LOADERS, load_tasks
+from tau2_gym.errors import ConfigError, DataError
+from tests.code.helpers import block, make, problem_of
+from tests.code.test_columns import ADDS, NUMINA, TWO_SUM
+
+datasets = pytest.importorskip(
+    "datasets", reason="datasets is not installed: pip install -e '.[data]'"
+)
+
+SETS = {one.name: one for one in vars(sources).values() if isinstance(one, sources.DataSet)}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(folder))
+    datasets.disable_progress_bars()
+
+
+def sums(count: int) -> list[dict[str, Any]]:
+    return [{"problem": f"What is 1 + {n}?", "answer": str(n + 1)} for n in range(count)]
+
+
+def taco_row(number: int) -> dict[str, Any]:
+    tests = json.dumps(ADDS)
+    return {"question": f"Add {number}.", "starter_code": "", "input_output": tests}
+
+
+def leetcode_row(number: int) -> dict[str, Any]:
+    return {**TWO_SUM, "problem_description": f"Two sums {number}."}
+
+
+def grpo_row(number: int) -> dict[str, Any]:
+    """As in the seed's Parquet file, where all that is expected is text."""
+    code = number % 3 == 0
+    return {
+        "data_source": "taco_code" if code else "deepscaler",
+        "prompt": [{"role": "user", "content": f"Question {number}?"}],
+        "ability": "CODE" if code else "MATH",
+        "reward_model": {"ground_truth": json.dumps(ADDS) if code else str(number)},
+        "agent_name": "tool_agent",
+        "extra_info": {"index": number},
+    }
+
+
+ROWS: dict[str, Any] = {
+    "deepscaler": lambda n: sums(n + 1)[n],
+    "omni_math": lambda n: sums(n + 1)[n],
+    "numina_math": lambda n: {**NUMINA, **sums(n + 1)[n]},
+    "taco_code": taco_row,
+    "leetcode_code": leetcode_row,
+    "open_agentrl_grpo_2k": grpo_row,
+    "file": grpo_row,
+}
+
+
+def save(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        datasets.Dataset.from_list(rows).to_parquet(path)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_every_data_set_has_a_name_to_load_it_by_and_a_licence() -> None:
+    assert SETS.keys() == ROWS.keys() == LOADERS.keys() - {"generated"}
+    assert all(one.licence for one in SETS.values())
+    table = str(sources.__doc__)
+    for name, one in SETS.items():
+        assert f"| `{name}` | {one.hub or 'a file'}" in table
+        assert one.licence in table or name == "file"
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl"])
+@pytest.mark.parametrize("name", ROWS)
+def test_a_file_of_its_form_gives_tasks(name: str, suffix: str, tmp_path: Path) -> None:
+    file = save(tmp_path / f"rows{suffix}", [ROWS[name](number) for number in range(40)])
+    spec = f"{name}:path={file},count=12,test=3"
+    found = load_tasks(spec)
+    assert [len(found.splits[split]) for split in ("train", "test")] == [12, 3]
+    assert list(found.rows) == [*found.splits["train"], *found.splits["test"]]
+    assert len(found.rows) == 15
+    assert all(task.startswith(f"{name}-") for task in found.rows)
+    again = load_tasks(spec)
+    assert (again.rows, again.revision) == (found.rows, found.revision)
+    other = load_tasks(f"{spec},seed=1")
+    assert other.revision != found.revision
+    assert not set(other.splits["train"]) & set(found.splits["test"])
+    problems = [problem_of(row) for row in found.rows.values()]
+    assert all(problem.expected or problem.tests for problem in problems)
+
+
+def test_the_forms_tell_values_and_programs_apart(tmp_path: Path) -> None:
+    file = save(tmp_path / "train.parquet", [grpo_row(number) for number in range(30)])
+    found = load_tasks(f"file:{file}")
+    kinds = [problem_of(row).kind for row in found.rows.values()]
+    assert (kinds.count("program"), kinds.count("mathematics")) == (10, 20)
+    assert found.source == str(file)
+
+
+def test_a_folder_may_have_a_file_of_each_split(tmp_path: Path) -> None:
+    save(tmp_path / "data" / "train-1.jsonl", sums(20)[:12])
+    save(tmp_path / "data" / "train-2.jsonl", sums(20)[10:18])
+    save(tmp_path / "data" / "test.jsonl", sums(20)[16:])
+    found = load_tasks(f"deepscaler:path={tmp_path / 'data'}")
+    assert [len(found.splits[split]) for split in ("train", "test")] == [16, 4]
+    asked = {
+        split: {found.rows[id_]["ticket"] for id_ in ids} for split, ids in found.splits.items()
+    }
+    assert asked["test"] == {row["problem"] for row in sums(20)[16:]}
+    assert not asked["train"] & asked["test"]
+
+
+def test_what_is_asked_decides_what_is_for_testing_whatever_the_data_set(tmp_path: Path) -> None:
+    file = save(tmp_path / "rows.jsonl", sums(200))
+    one, other = (
+        {row["ticket"] for row in found.rows.values() if row["id"] in found.splits["test"]}
+        for found in (load_tasks(f"{name}:path={file}") for name in ("deepscaler", "omni_math"))
+    )
+    assert one == other
+    assert 20 <= len(one) <= 60
+
+
+def test_tests_of_a_program_are_bounded(tmp_path: Path) -> None:
+    row = taco_row(1)
+    row["input_output"] = json.dumps({"inputs": ["1"] * 50, "outputs": ["1"] * 50})
+    file = save(tmp_path / "rows.jsonl", [row, taco_row(2), taco_row(3), taco_row(4), taco_row(5)])
+    for options, most in (("", 20), (",tests=7", 7)):
+        found = load_tasks(f"taco_code:path={file}{options}")
+        assert max(len(problem_of(row).tests) for row in found.rows.values()) == most
+
+
+def test_an_episode_is_played_with_a_problem_of_a_file(tmp_path: Path) -> None:
+    rows = [grpo_row(number) for number in range(1, 31)]
+    file = save(tmp_path / "train.parquet", rows)
+    env = make(f"file:{file}", task_split="train")
+    tasks = load_tasks(f"file:{file}").rows
+    value = next(id_ for id_ in env.task_ids if problem_of(tasks[id_]).kind == "mathematics")
+    observation, _ = env.reset(options={"task_id": value})
+    assert "Question " in observation
+    expected = problem_of(tasks[value]).expected
+    *_, info = env.step(f"It is \\boxed{{{expected}}}.")
+    assert info["official_reward"] == 1.0
+    program = next(id_ for id_ in env.task_ids if problem_of(tasks[id_]).kind == "program")
+    env.reset(options={"task_id": program})
+    *_, info = env.step(block("import sys\nprint(sum(map(int, sys.stdin.read().split())))"))
+    assert info["official_reward"] == 1.0
+
+
+# The hub, which is not there
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "file"])
+def test_the_hub_is_asked_for_the_data_set_and_its_revision(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Mapping[str, Any]]] = []
+
+    def load(kind: str, **options: Any) -> Any:
+        asked.append((kind, options))
+        offset = 100 * len(asked)
+        return datasets.Dataset.from_list([ROWS[name](offset + number) for number in range(20)])
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    one = SETS[name]
+    found = load_tasks(f"{name}:count=5,test=2,revision=abc")
+    assert (len(found.rows), found.source) == (7, f"{one.hub}@abc")
+    if name == "taco_code":
+        assert asked == [
+            ("parquet", {"data_files": f"hf://datasets/BAAI/TACO@abc/ALL/{split}-*.parquet", "split": "train"})
+            for split in ("train", "test")
+        ]  # fmt: skip
+    else:
+        assert asked == [(one.hub, {"split": split, "revision": "abc"}) for split in one.splits]
+    asked.clear()
+    assert load_tasks(f"{name}:count=5,test=2").source == f"{one.hub}@{one.revision}"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionError("no route\nmore"),
+        ValueError("unknown split"),
+        RuntimeError("scripts are not supported"),
+        FileNotFoundError("no such data set"),
+    ],
+)
+def test_what_cannot_be_loaded_is_said(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(ConfigError) as refused:
+        load_tasks("deepscaler")
+    said = str(error).partition("\n")[0]
+    assert str(refused.value) == f"{SETS['deepscaler'].hub}@main cannot be loaded: {said}"
+
+
+def test_without_datasets_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "datasets", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tau2-gym\[data\]'"):
+        load_tasks("deepscaler")
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        (
+            "deepscaler:size=3",
+            "unknown option of deepscaler 'size'; allowed: count, path, revision",
+        ),
+        ("deepscaler:count", "deepscaler: write count=VALUE once, not 'count'"),
+        ("deepscaler:count=1,count=2", "deepscaler: write count=VALUE once"),
+        ("deepscaler:count=0", "count must be a whole number from 1 to 1000000, not '0'"),
+        ("deepscaler:seed=-1", "seed must be a whole number from 0"),
+        ("deepscaler:tests=many", "tests must be a whole number from 1"),
+        ("file", "file: name a file, as in file:data/train.parquet"),
+        ("file:none.parquet", "file: none.parquet is neither a file nor a folder with files that"),
+        ("file:.", "file: . is neither a file nor a folder"),
+        ("taco_code:path=none", "taco_code: none is neither"),
+    ],
+)
+def test_options_are_checked(
+    spec: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        load_tasks(spec)
+    assert str(refused.value).startswith(sentence)
+
+
+def test_files_of_other_kinds_and_of_other_forms_are_refused(tmp_path: Path) -> None:
+    text = tmp_path / "rows.txt"
+    text.write_text("1")
+    with pytest.raises(ConfigError, match=r"unknown format of files of problems '\.txt'"):
+        load_tasks(f"file:{text}")
+    broken = tmp_path / "rows.parquet"
+    broken.write_bytes(b"PAR1")
+    with pytest.raises(ConfigError, match=r"rows\.parquet cannot be loaded: "):
+        load_tasks(f"file:{broken}")
+    other = save(tmp_path / "other.jsonl", sums(3))
+    with pytest.raises(DataError, match=r"no row of .* is a problem of the form of taco_code"):
+        load_tasks(f"taco_code:path={other}")
