@@ -7,10 +7,13 @@ graded.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from tau2_gym.code import kernel
 from tau2_gym.code.answers import answer, given, ready
-from tau2_gym.code.database import CodeDB
+from tau2_gym.code.database import CodeDB, KernelDB
+from tau2_gym.code.kernel import KernelTools
 from tau2_gym.code.tasks import load_tasks
 from tau2_gym.code.tools import CodeTools
 from tau2_gym.domains.registry import DomainSpec
@@ -32,4 +35,14 @@ CODE = DomainSpec(
 )
 """What the domain is made of."""
 
-__all__ = ["CODE"]
+CODE_SESSION = replace(
+    CODE,
+    name="code_session",
+    folder=Path(__file__).parent / "data_session",
+    tools=KernelTools,
+    database=KernelDB,
+    ready=kernel.ready,
+)
+"""The same with an interpreter that keeps its state between the calls of an episode."""
+
+__all__ = ["CODE", "CODE_SESSION"]

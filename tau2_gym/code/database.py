@@ -63,3 +63,19 @@ class CodeDB(BaseModel):
     problem: Problem
     answer: Answer
     examples: list[Example]
+
+
+class Kernel(BaseModel):
+    """The interpreter of an episode.
+
+    Attributes:
+        cells: the code that it has run since it was started, from which all its state follows.
+    """
+
+    cells: list[str] = []
+
+
+class KernelDB(CodeDB):
+    """The database where the interpreter keeps its state between calls."""
+
+    kernel: Kernel = Kernel()

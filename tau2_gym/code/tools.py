@@ -43,15 +43,24 @@ class CodeTools:
         Args:
             code: The Python code to run.
         """
-        if not isinstance(code, str):
-            raise TypeError(f"code must be a string, not {type(code).__name__}")
-        fenced = FENCED.match(code)
-        return told(run(fenced[1] if fenced else code, LIMITS, echo=True))
+        return told(run(bare(code), LIMITS, echo=True))
 
     def passes(self, test: int) -> bool:
         """Whether the agent has answered, and the answer passes a test. No tool: tasks assert it."""
         passed = self.db.answer.passed
         return test < len(passed) and passed[test]
+
+
+def bare(code: Any) -> str:
+    """Code that a model has given, without fences around it.
+
+    Raises:
+        TypeError: it is not a text.
+    """
+    if not isinstance(code, str):
+        raise TypeError(f"code must be a string, not {type(code).__name__}")
+    fenced = FENCED.match(code)
+    return fenced[1] if fenced else code
 
 
 def run(code: str, limits: Limits, *, stdin: str = "", echo: bool = False) -> Result:

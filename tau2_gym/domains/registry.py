@@ -27,7 +27,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DOMAINS = ("airline", "retail", "telecom", "mock")
 """Names of tau2-bench's domains."""
 
-SHIPPED = {"code": "tau2_gym.code:CODE"}
+SHIPPED = {"code": "tau2_gym.code:CODE", "code_session": "tau2_gym.code:CODE_SESSION"}
 """Domains of this package that are none of tau2-bench's, and where each is found."""
 
 GROUP = "tau2_gym.domains"
