@@ -22,14 +22,16 @@ from tau2_gym.sandbox.base import Limits, Result, refused
 from tau2_gym.sandbox.jail import interpreter
 
 PROGRAM = f"""\
-import os, types
+import os, random, types
+random.seed(0)
 _it = types.ModuleType("interpreter")
 _it.__file__ = "<interpreter>"
 exec(compile({inspect.getsource(interpreter)!a}, _it.__file__, "exec"), _it.__dict__)
 _it.streams()
 """
 """What code is sent with: it is run by the same interpreter as in a local sandbox, so that it prints
-the same. A server by itself would show the random name of a file in every traceback."""
+the same, and draws the same numbers. A server by itself would show the random name of a file in every
+traceback."""
 
 SAID = 300
 """Characters that are shown of what a server says of itself."""
