@@ -38,7 +38,7 @@ class TransformersBackend:
     meanwhile. Which requests it runs over together is decided between two passes, `ROUNDS` rounds of
     the event loop after the answers to the last one. An environment and a scripted user take fewer
     rounds than that and wait for nothing, so the same requests meet in the same passes in every run,
-    and give the same bits. Where users are models, requests come as fast as their servers are, and
+    and on a CPU give the same bits. Where users are models, requests come as fast as their servers are, and
     meet differently from run to run: the tokens are the same up to the rounding of the arithmetic.
 
     Args:
