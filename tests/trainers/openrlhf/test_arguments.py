@@ -63,7 +63,7 @@ def flags(arguments: list[str]) -> list[str]:
 
 def test_there_are_recipes() -> None:
     assert {path.stem for path in GRPO} == {"tau2_grpo", "grpo_tcr", "grpo_tcr_code"}
-    assert {path.stem for path in SFT} == {"tau2_sft"}
+    assert {path.stem for path in SFT} == {"tau2_sft", "sft_tcr_code"}
     assert {path.stem for path in HARDWARE} == {"1gpu", "8gpu", "2x8gpu", "async_8gpu"}
 
 
