@@ -10,7 +10,7 @@ presets give at step t, from state s_t to s_{t+1}:
 - `potential`:  α·(γ·Φ(s_{t+1}) − Φ(s_t)) with Φ = 0 at the end, plus R. Leaves the optimal policy
                 unchanged (Ng, Harada, Russell: Policy invariance under reward transformations,
                 1999).
-                Running into `max_steps` counts as an end here, too; otherwise a policy could earn
+                Running into `max_steps` or `max_turns` counts as an end here, too; otherwise a policy could earn
                 by waiting.
 
 Every amount is an entry of the ledger, and the reward is their sum.

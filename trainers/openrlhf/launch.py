@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from typing import Any
 import trainers
 from agents.checkpoints import looks_local
 from tau2_gym.errors import ConfigError
+from tau2_gym.sandbox.choice import VARIABLE
 from trainers.config import SETTINGS, GRPOConfig, SFTConfig
 from trainers.local.checkpoints import CHECKPOINTS
 from trainers.openrlhf.arguments import grpo_arguments, sft_arguments
@@ -88,6 +90,8 @@ def grpo_launch(config: GRPOConfig) -> Launch:
     words = ["env", settings, python, "-m", "trainers.openrlhf.main"]
     words += grpo_arguments(config, str(agent))
     if job:
+        if chosen := os.environ.get(VARIABLE):
+            words.insert(1, f"{VARIABLE}={chosen}")
         submit = ["ray", "job", "submit", "--address", config.hardware.ray_address]
         words = [*submit, "--working-dir", str(ROOT), "--", *words]
     return Launch(config.model_dump(mode="json"), config.run.output, tuple(words))

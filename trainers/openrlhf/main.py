@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import trainers
+from tau2_gym.sandbox.choice import VARIABLE
 from trainers.config import SETTINGS
 from trainers.openrlhf.gpu_packages import gpu_packages_optional
 from trainers.rollout.executor import settings_of_environment
@@ -39,8 +40,14 @@ def runtime_env() -> dict[str, Any]:
             SETTINGS: os.environ[SETTINGS],
             "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)),
             **{name: os.environ.get(name, value) for name, value in defaults.items()},
+            **sandbox_chosen(),
         }
     }
+
+
+def sandbox_chosen() -> dict[str, str]:
+    """The variable that says where models' code runs, if it is set."""
+    return {VARIABLE: os.environ[VARIABLE]} if os.environ.get(VARIABLE) else {}
 
 
 def main(arguments: Sequence[str]) -> None:
