@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from random import Random
 from typing import Any
@@ -21,6 +22,8 @@ SEED, COUNT, TEST, MOST = 0, 300, 100, 100_000
 """The default seed and numbers of problems to train on and to test with, and the most of each."""
 
 OPTIONS = ("seed", "count", "test", "difficulty", "families")
+
+DIGITS = re.compile(r"[0-9]{1,19}")
 
 TRIES = 200
 """Draws in a row that may bring nothing new before a kind of problem counts as used up."""
@@ -122,7 +125,7 @@ def _read(options: str) -> dict[str, str]:
 
 def _number(given: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
     text = given.get(name, str(default))
-    if not (text.isascii() and text.isdigit() and low <= int(text[:20]) <= high):
+    if not (DIGITS.fullmatch(text) and low <= int(text) <= high):
         raise ConfigError(
             f"generated tasks: {name} must be a number from {low} to {high}, not {text!r}"
         )

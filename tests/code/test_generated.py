@@ -104,6 +104,8 @@ def test_options_choose(monkeypatch: pytest.MonkeyPatch) -> None:
         ("seed=1,seed=2", "write seed=VALUE once"),
         ("seed=-1", "seed must be a number from 0 to"),
         ("count=0", "count must be a number from 1 to 100000, not '0'"),
+        ("count=" + "0" * 19 + "1000000000", "count must be a number from 1 to 100000"),
+        ("seed=٣", "seed must be a number from 0 to"),
         ("test=1000000", "test must be a number from 1"),
         ("difficulty=0", "difficulty must be one of 1 to 5"),
         ("difficulty=3-2", "difficulty must be one of 1 to 5"),
