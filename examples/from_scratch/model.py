@@ -45,12 +45,15 @@ TEMPLATE = """
 """Qwen3's form of a conversation, without its list of tools: the model is to know them by heart."""
 
 
-def make_tokenizer(conversations: Iterable[Sequence[Mapping[str, Any]]], size: int) -> Any:
+def make_tokenizer(
+    conversations: Iterable[Sequence[Mapping[str, Any]]], size: int, *, digits: bool = False
+) -> Any:
     """A tokenizer made from conversations.
 
     Args:
         conversations: flat messages, role and content.
         size: tokens, at most.
+        digits: each digit is a token, so that numbers never seen can be read and copied.
     """
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -66,7 +69,8 @@ def make_tokenizer(conversations: Iterable[Sequence[Mapping[str, Any]]], size: i
     bpe = Tokenizer(models.BPE())
     split: Any = pre_tokenizers.Split(Regex(PHRASE), "isolated")
     level: Any = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, level])
+    alone: list[Any] = [pre_tokenizers.Digits(individual_digits=True)] if digits else []
+    bpe.pre_tokenizer = pre_tokenizers.Sequence([split, *alone, level])
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size - len(CONTROL) - len(MARKS),
@@ -122,9 +126,9 @@ def save(folder: Path, tokenizer: Any, model: Any) -> None:
     model.save_pretrained(folder)
 
 
-def flat(messages: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def flat(messages: Iterable[Mapping[str, Any]], domain: str) -> list[dict[str, str]]:
     """An episode's trajectory as the agent sees it, in roles and contents only."""
-    found = [{"role": "system", "content": BARE.format("telecom")}]
+    found = [{"role": "system", "content": BARE.format(domain)}]
     for message in messages:
         if message.get("requestor") == "user" or (
             message["role"] == "user" and message.get("tool_calls")

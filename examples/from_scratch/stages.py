@@ -75,7 +75,9 @@ class Pipeline:
             plan = self.plan
             # What customers say and databases hold, from more tasks than are shown to the model.
             records = self._show(dict.fromkeys((*self.tasks.demonstrations, *self.tasks.practice)))
-            tokenizer = make_tokenizer([flat(r.messages) for r in records], plan.vocabulary)
+            tokenizer = make_tokenizer(
+                [flat(r.messages, "telecom") for r in records], plan.vocabulary
+            )
             model = make_model(
                 tokenizer, self.seed, width=plan.width, layers=plan.layers, context=plan.context
             )
@@ -224,31 +226,16 @@ class Pipeline:
         return play(config, attempts, temperature)
 
     def _rows(self, name: str, records: Sequence[Record], rules: SelectionRules) -> Path:
-        from agents.tokenizer import load_tokenizer
-
-        plan = self.plan
-        tokenizer = load_tokenizer(str(self.folder / "start"))
-        maker = RowMaker(tokenizer, prompt="bare", context=plan.context, agent=name)
-        kept = choose([record.to_dict() for record in records], rules)
-        rows, refused = make_rows(maker, kept)
-        rows = dedupe(rows)
         folder = self.folder / "data" / name
-        card = {"attempts": len(records), "rows": len(rows), "refused": len(refused)}
-        write_rows(folder, rows, card)
-        self.console.print(f"{name}: {len(rows)} rows of {len(records)} attempts", highlight=False)
+        rows = keep_rows(folder, self.folder / "start", records, rules, self.plan.context)
+        self.console.print(f"{name}: {rows} rows of {len(records)} attempts", highlight=False)
         return folder
 
     def _fine_tune(self, model: Path, data: Path, folder: Path, steps: int, lr: float) -> None:
         from trainers.local import sft
 
-        config = SFTConfig(
-            model=str(model),
-            data=data,
-            context=self.plan.context,
-            batch=self.plan.sft_batch,
-            optimizer=Optimizer(lr=lr, schedule="cosine", warmup=0.05),
-            hardware=CPU,
-            run=Run(output=folder, seed=self.seed, steps=steps, save_every=100, keep=1),
+        config = sft_config(
+            model, data, folder, self.seed, self.plan.context, self.plan.sft_batch, steps, lr
         )
         with self._timed(folder.name):
             sft.train(config, self.console)
@@ -262,6 +249,44 @@ class Pipeline:
         seconds[name] = round(time.perf_counter() - begun, 1)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, seconds)
+
+
+def keep_rows(
+    folder: Path, tokenizer: Path, records: Sequence[Record], rules: SelectionRules, context: int
+) -> int:
+    """Write what is learned from of these attempts, and return how many rows it is."""
+    from agents.tokenizer import load_tokenizer
+
+    maker = RowMaker(
+        load_tokenizer(str(tokenizer)), prompt="bare", context=context, agent=folder.name
+    )
+    rows, refused = make_rows(maker, choose([record.to_dict() for record in records], rules))
+    rows = dedupe(rows)
+    card = {"attempts": len(records), "rows": len(rows), "refused": len(refused)}
+    write_rows(folder, rows, card)
+    return len(rows)
+
+
+def sft_config(
+    model: Path,
+    data: Path,
+    folder: Path,
+    seed: int,
+    context: int,
+    batch: int,
+    steps: int,
+    lr: float,
+) -> SFTConfig:
+    """The settings of supervised fine-tuning."""
+    return SFTConfig(
+        model=str(model),
+        data=data,
+        context=context,
+        batch=batch,
+        optimizer=Optimizer(lr=lr, schedule="cosine", warmup=0.05),
+        hardware=CPU,
+        run=Run(output=folder, seed=seed, steps=steps, save_every=100, keep=1),
+    )
 
 
 def scores(records: Sequence[Record]) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def test_sets_are_as_large_as_planned() -> None:
 
 
 def conversations() -> list[list[dict[str, str]]]:
-    return [flat(attempt["messages"]) for attempt in workflow_attempts(6, 1)]
+    return [flat(attempt["messages"], "telecom") for attempt in workflow_attempts(6, 1)]
 
 
 @pytest.fixture(scope="module")
