@@ -414,3 +414,18 @@ def _without_pseudo_tools(message: Message, pseudo: Collection[str]) -> Message:
             if text.strip():
                 return Message("assistant", text)
     return message
+
+
+def as_assistant(message: Message) -> dict[str, Any]:
+    """A message in OpenAI chat form, as the words and calls of the model that reads the conversation."""
+    chat: dict[str, Any] = {"role": "assistant", "content": message.content}
+    if message.tool_calls:
+        chat["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
+            }
+            for call in message.tool_calls
+        ]
+    return chat

@@ -12,6 +12,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+from tau2_gym.actions import as_assistant
 from tau2_gym.domains.base import Domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.frozen import frozen
@@ -271,14 +272,4 @@ def chat_message(message: Message) -> dict[str, Any] | None:
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
     if message.role == "user":
         return None if message.is_tool_call else {"role": "user", "content": message.content}
-    chat: dict[str, Any] = {"role": "assistant", "content": message.content}
-    if message.tool_calls:
-        chat["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-            }
-            for call in message.tool_calls
-        ]
-    return chat
+    return as_assistant(message)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tau2_gym.actions import parse_action
+from tau2_gym.actions import as_assistant, parse_action
 from tau2_gym.completion import (
     CallTimeout,
     ChatModel,
@@ -110,17 +109,7 @@ def turned_round(message: Message) -> dict[str, Any]:
         return {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
     if message.role == "assistant":
         return {"role": "user", "content": message.content}
-    chat: dict[str, Any] = {"role": "assistant", "content": message.content}
-    if message.tool_calls:
-        chat["tool_calls"] = [
-            {
-                "id": call.id,
-                "type": "function",
-                "function": {"name": call.name, "arguments": json.dumps(call.arguments)},
-            }
-            for call in message.tool_calls
-        ]
-    return chat
+    return as_assistant(message)
 
 
 def read_message(completion: Completion, tools: Sequence[ToolSpec], turn: int) -> Message:
