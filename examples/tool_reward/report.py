@@ -19,7 +19,7 @@ Curve = list[tuple[int, float, float]]
 
 
 def write_report(runs: Path, folder: Path) -> None:
-    """Write `tool_reward.md`, a table; `tool_reward.json`, all numbers; and `tool_reward.png`.
+    """Write `tables.md`, `numbers.json` and `curves.png`.
 
     Args:
         runs: a folder with `seed0`, `seed1` ….
@@ -42,9 +42,9 @@ def write_report(runs: Path, folder: Path) -> None:
         raise ConfigError(f"there is no evaluation in {runs}: run the example first")
     curves = {name: [c for path in seeds if (c := _curve(path / name))] for name in names}
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "tool_reward.json", {"evaluations": found, "curves": curves})
-    (folder / "tool_reward.md").write_text("\n".join(_table(found)) + "\n", encoding="utf-8")
-    _plot(curves, folder / "tool_reward.png")
+    write_json(folder / "numbers.json", {"evaluations": found, "curves": curves})
+    (folder / "tables.md").write_text("\n".join(_table(found)) + "\n", encoding="utf-8")
+    _plot(curves, folder / "curves.png")
 
 
 def _named(start: str) -> list[str]:

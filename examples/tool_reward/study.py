@@ -91,7 +91,7 @@ class Plan:
     context: int = 512
     sft_lr: float = 3e-3
     sft_batch: int = 16
-    grpo_steps: int = 60
+    grpo_steps: int = 20
     grpo_tasks: int = 12
     grpo_samples: int = 8
     grpo_lr: float = 2.5e-4

@@ -108,12 +108,12 @@ def test_the_report_compares_each_arm_with_none_seed_by_seed(tmp_path: Path) -> 
         rows = [{"step": s, "eval/pass@1": s / 10, "eval/turns": 1 + s} for s in (0, 5)]
         (folder / "able-tcr" / "log.jsonl").write_text("\n".join(map(json.dumps, rows)))
     write_report(tmp_path / "runs", tmp_path / "report")
-    table = (tmp_path / "report" / "tool_reward.md").read_text().splitlines()
+    table = (tmp_path / "report" / "tables.md").read_text().splitlines()
     (row,) = [line for line in table if line.startswith("| able-tcr ")]
     assert row.startswith("| able-tcr | 2 | 60.0 (")
     assert row.endswith("| – | +20.0 (-107.1 to +147.1) |")
-    assert (tmp_path / "report" / "tool_reward.png").stat().st_size > 10_000
-    curves = json.loads((tmp_path / "report" / "tool_reward.json").read_text())["curves"]
+    assert (tmp_path / "report" / "curves.png").stat().st_size > 10_000
+    curves = json.loads((tmp_path / "report" / "numbers.json").read_text())["curves"]
     assert curves["able-tcr"] == [[[0, 0, 0.0], [5, 5, 0.5]]] * 2
 
 
