@@ -231,7 +231,7 @@ def _problems(rows: Any, read: Reader) -> Iterator[Read]:
 
 def _number(given: Mapping[str, str], name: str, default: int, low: int) -> int:
     text = given.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and low <= int(text[:20]) <= MOST):
+    if not (text.isascii() and text.isdecimal() and len(text) < 20 and low <= int(text) <= MOST):
         raise ConfigError(f"{name} must be a whole number from {low} to {MOST}, not {text!r}")
     return int(text)
 
