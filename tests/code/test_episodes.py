@@ -56,7 +56,7 @@ def begin(env: Any, task: str) -> tuple[str, dict[str, Any]]:
 
 
 def test_it_is_a_domain_of_the_package_and_none_of_tau2_benchs() -> None:
-    assert SHIPPED == {"code": "tau2_gym.code:CODE"}
+    assert SHIPPED["code"] == "tau2_gym.code:CODE"
     env = gym.make("tau2/code-v0")
     assert env.unwrapped.domain is get_domain("code")  # type: ignore[attr-defined]
     assert "tau2/code-v0" not in tau2_gym.IDS
