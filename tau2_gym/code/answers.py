@@ -30,7 +30,7 @@ BRACES = re.compile(r"\\(?:boxed|fbox)\s*\{|\\.|[{}]", re.DOTALL)
 SAID = re.compile(
     r"^[ \t>*_#]*(?:the\s+)?(?:final\s+)?answer[ \t]*(?:is\b[ \t]*:?|:)[ \t*_]*(.*)$", re.I | re.M
 )
-FENCE = re.compile(r"[ \t]*```[ \t]*(\w*)[^`]*")
+FENCE = re.compile(r"[ \t]*+```[ \t]*+(\w*+)[^`]*+")  # never tries a second way to read a line
 PYTHON = ("python", "python3", "py")
 
 
@@ -65,21 +65,23 @@ def given(tools: Any) -> str | None:
 def value_in(text: str) -> str | None:
     """The value that a text answers with: what is in its last box, else what follows the last "answer:" at
     the beginning of a line; None if there is neither."""
-    boxes = list(_boxes(text))
-    if boxes:
-        return boxes[-1].strip()
+    box = None
+    for box in _boxes(text):  # Only the last is copied: a text may hold others in others, endlessly.
+        pass
+    if box is not None:
+        return text[box].strip()
     said = [value for value in SAID.findall(text) if value.strip(" *_.")]
     return said[-1].strip().strip("*_").rstrip(".").strip() if said else None
 
 
-def _boxes(text: str) -> Iterator[str]:
-    """What is in the boxes of a text, braces paired; one that is not closed is none."""
+def _boxes(text: str) -> Iterator[slice]:
+    """Where the contents of a text's boxes are, braces paired; one that is not closed is none."""
     opened = list[int]()
     for found in BRACES.finditer(text):
         if found[0].endswith("{") and found[0] != "\\{":
             opened.append(found.end() if len(found[0]) > 1 else -1)
         elif found[0] == "}" and opened and (start := opened.pop()) >= 0:
-            yield text[start : found.start()]
+            yield slice(start, found.start())
 
 
 def program_in(text: str) -> str | None:

@@ -56,13 +56,17 @@ def agrees(written: str, test: Case, *, called: bool) -> bool:
     _, marked, value = written.rpartition(f"\n{MARK}\n")
     try:
         return bool(marked) and same(json.loads(value), json.loads(test.stdout))
-    except (ValueError, RecursionError):
+    except (OverflowError, RecursionError, ValueError):
         return False
 
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values of JSON are the same; numbers may differ by rounding if one of them is no
-    integer."""
+    integer.
+
+    Raises:
+        OverflowError: one is an integer that is too large for a number with a fraction, which the other is.
+    """
     if isinstance(one, list) and isinstance(other, list):
         return len(one) == len(other) and all(map(same, one, other))
     if isinstance(one, dict) and isinstance(other, dict):

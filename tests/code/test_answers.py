@@ -64,6 +64,9 @@ def test_the_program_of_a_text(text: str, program: str | None) -> None:
     "text",
     [
         r"\boxed{" * 4000,
+        r"\boxed{" * 40000 + "}" * 40000,
+        "```" + "a" * 32000 + "`",
+        "```" + " " * 32000 + "`",
         "{" * 32000,
         "\\" * 32000,
         "```python\n" * 3000,

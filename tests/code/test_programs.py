@@ -185,3 +185,9 @@ def test_what_the_same_means(one: Any, other: Any, equal: bool) -> None:
 )
 def test_the_result_of_a_call_is_what_follows_the_last_mark(written: str, agree: bool) -> None:
     assert agrees(written, Case(stdin="[3]", stdout="9"), called=True) is agree
+
+
+@pytest.mark.parametrize("wanted", ["0.5", "[1, 0.5]"])
+def test_an_integer_that_is_too_large_to_be_compared_is_another_value(wanted: str) -> None:
+    written = f"\n{MARK}\n" + wanted.replace("0.5", "1" + "0" * 400)
+    assert not agrees(written, Case(stdin="[3]", stdout=wanted), called=True)
