@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
@@ -65,10 +66,8 @@ def given(tools: Any) -> str | None:
 def value_in(text: str) -> str | None:
     """The value that a text answers with: what is in its last box, else what follows the last "answer:" at
     the beginning of a line; None if there is neither."""
-    box = None
-    for box in _boxes(text):  # Only the last is copied: a text may hold others in others, endlessly.
-        pass
-    if box is not None:
+    # Only the last is copied: boxes in boxes hold the same text again and again.
+    for box in deque(_boxes(text), maxlen=1):
         return text[box].strip()
     said = [value for value in SAID.findall(text) if value.strip(" *_.")]
     return said[-1].strip().strip("*_").rstrip(".").strip() if said else None

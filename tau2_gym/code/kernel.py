@@ -35,27 +35,34 @@ class KernelTools(CodeTools):
             code: The Python code to run.
         """
         cell, earlier = bare(code), self.db.kernel.cells
-        result, over = continued(earlier, cell)
-        self.db.kernel = Kernel(cells=[] if over else [*earlier, cell])
-        return f"{told(result)}\n{STARTED_AGAIN}" if over and earlier else told(result)
+        result, cells = continued(earlier, cell)
+        self.db.kernel = Kernel(cells=cells)
+        lost = bool(earlier) and len(cells) <= len(earlier)
+        return f"{told(result)}\n{STARTED_AGAIN}" if lost else told(result)
 
 
-def continued(earlier: Sequence[str], cell: str) -> tuple[Result, bool]:
-    """What comes of code after other code, and whether it has ended the interpreter.
+def continued(earlier: Sequence[str], cell: str) -> tuple[Result, list[str]]:
+    """What comes of code after other code, and the code that the state then follows from.
+
+    Earlier code may end the interpreter when it is run again, although it did not before: it looks at
+    the clock, say, takes almost all of its time, or has closed what its next piece comes from. That is
+    the doing of whoever wrote it, not of the sandbox. So the interpreter is then a new one, too.
 
     Raises:
-        InfrastructureError: the sandbox failed, or the earlier code has not done again what it did.
+        InfrastructureError: the sandbox failed.
     """
     try:
         with _local().session(limits=LIMITS) as session:
             for code in earlier:
                 session.run(code, echo=True)
                 if session.over:
-                    raise InfrastructureError("code that had run before has ended the interpreter")
-            result = session.run(cell, echo=True)
-            return result, session.over
+                    break
+            else:
+                result = session.run(cell, echo=True)
+                return result, [] if session.over else [*earlier, cell]
     except ConfigError as error:
         raise InfrastructureError(str(error)) from error
+    return continued([], cell)
 
 
 def ready() -> None:

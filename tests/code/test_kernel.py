@@ -73,13 +73,22 @@ def test_an_interpreter_that_had_nothing_to_lose_says_nothing_of_it(env: Any) ->
     assert says(env, "import os; os._exit(3)") == "(Exit code 3.)"
 
 
-def test_code_that_does_otherwise_when_it_is_run_again_is_nobodys_fault(
+def test_code_that_ends_the_interpreter_only_when_it_is_run_again_is_no_fault(
     env: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    says(env, "import time; time.sleep(1.2)")
+    says(env, "import time; time.sleep(1.2); kept = 1")
     monkeypatch.setattr(kernel, "LIMITS", Limits(seconds=0.5, memory_mb=256))
-    with pytest.raises(InfrastructureError, match="code that had run before"):
-        env.step(call("1"))
+    assert says(env, "kept = 2\nkept") == f"2\n{STARTED_AGAIN}"
+    assert says(env, "kept") == "2"
+
+
+def test_an_agent_cannot_make_its_attempt_one_that_is_not_scored(env: Any) -> None:
+    says(env, "import os; os.closerange(3, 100)")
+    for _ in range(2):
+        assert says(env, "1").startswith("1")
+    *_, terminated, _, info = env.step("\\boxed{nothing}")
+    assert terminated
+    assert info["official_reward"] == 0.0
 
 
 def test_the_agent_is_told_that_state_is_kept(env: Any) -> None:

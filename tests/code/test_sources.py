@@ -229,6 +229,7 @@ def test_without_datasets_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyP
         ("deepscaler:count=1,count=2", "deepscaler: write count=VALUE once"),
         ("deepscaler:count=" + "0" * 19 + "10000000", "count must be a whole number from 1"),
         ("deepscaler:count=0", "count must be a whole number from 1 to 1000000, not '0'"),
+        ("deepscaler:tests=" + "1000000000".zfill(29), "tests must be a whole number from 1"),
         ("deepscaler:seed=-1", "seed must be a whole number from 0"),
         ("deepscaler:tests=many", "tests must be a whole number from 1"),
         ("file", "file: name a file, as in file:data/train.parquet"),

@@ -7,13 +7,13 @@ import socket
 import struct
 from typing import Any
 
-LONGEST = 64 * 2**20
-"""Bytes of a message at most."""
+LONGEST = 128 * 2**20
+"""Bytes of a message at most. The longest code and the longest standard input take 80 million."""
 
 
 def send(connection: socket.socket, message: dict[str, Any]) -> None:
     """Send a message."""
-    body = json.dumps(message).encode()
+    body = json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass")
     connection.sendall(struct.pack("!I", len(body)) + body)
 
 
@@ -32,7 +32,7 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
     body = _exactly(connection, length)
     if body is None:
         return None
-    message = json.loads(body)
+    message = json.loads(body.decode("utf-8", "surrogatepass"))
     if not isinstance(message, dict):
         raise ValueError("a message is a JSON object")
     return message
