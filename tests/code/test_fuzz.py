@@ -19,7 +19,7 @@ from tau2_gym.domains.base import get_domain
 from tests.code.helpers import TASKS, block, call, make
 from tests.envs.test_fuzz import garbage, spoiled
 
-STEPS = int(os.environ.get("FUZZ_STEPS", "1500"))
+STEPS = int(os.environ.get("FUZZ_STEPS", "1000"))
 
 CODES = (
     "print(6 * 7)",
@@ -79,7 +79,7 @@ def action(env: Any, chance: random.Random) -> Any:
     return chance.choice(ANSWERS)
 
 
-@pytest.mark.timeout(0 if STEPS > 10_000 else 600)
+@pytest.mark.timeout(0 if STEPS > 1000 else 600)
 def test_no_action_makes_step_raise() -> None:
     chance = random.Random("fuzz code")
     env, other = make(max_errors=60), make()
