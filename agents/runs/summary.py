@@ -140,6 +140,9 @@ def _pass(
     )
 
 
+NAMES = 30
+"""Columns of a domain's name; of a longer one, with the tasks it is to make, the beginning is shown."""
+
 WIDE = 122
 """Columns that the full table takes, with all its intervals."""
 
@@ -151,7 +154,7 @@ def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
     result = Table(
         title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
     )
-    result.add_column("domain", no_wrap=True)
+    result.add_column("domain", no_wrap=True, max_width=NAMES)
     shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
     if k > 1 and all(f"maj@{k}" in group["bounds"] for group in summary["by_domain"].values()):
         shown = [f"mean@{k}", f"maj@{k}", f"pass@{k}"]  # of k attempts, mean@k is pass@1

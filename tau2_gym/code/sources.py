@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,8 @@ class DataSet:
         drawn = _drawn(tables, self.read, counts, seed)
         if not any(drawn.values()):
             raise DataError(f"no row of {path or self.hub} is a problem of the form of {self.name}")
+        if path:
+            self._warn(path, tables)
         rows, splits = dict[str, Mapping[str, Any]](), dict[str, list[str]]()
         for split, problems in drawn.items():
             ids = [f"{self.name}-{problem.digest[:12]}" for problem in problems]
@@ -108,6 +111,17 @@ class DataSet:
             revision=hashlib.sha256(said.encode()).hexdigest()[:12],
             source=path or f"{self.hub}@{revision}",
         )
+
+    def _warn(self, path: str, tables: Mapping[str, Sequence[Any]]) -> None:
+        """Say how many rows of a file of one's own are left out, and which is the first."""
+        for split, table in tables.items():
+            out = [number for number, row in enumerate(table, 1) if self.read(row) is None]
+            if out:
+                warnings.warn(
+                    f"{len(out)} of {len(table)} rows for {split} in {path} are left out, row {out[0]} "
+                    f"first: they are no problems of the form of {self.name}",
+                    stacklevel=2,
+                )
 
     def _options(self, options: str) -> dict[str, str]:
         given = dict[str, str]()

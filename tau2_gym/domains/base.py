@@ -102,10 +102,13 @@ class Domain:
         """The ids of the tasks of a split, in file order.
 
         Raises:
-            ConfigError: the domain has no such split.
+            ConfigError: the domain has no such split, or it is empty.
         """
         if split not in self.splits:
             raise one_of(f"split of {self.name}", split, self.splits)
+        if not self.splits[split]:
+            filled = ", ".join(name for name, ids in self.splits.items() if ids)
+            raise ConfigError(f"split {split!r} of {self.name} has no tasks; these have: {filled}")
         return self.splits[split]
 
     def task(self, task_id: str) -> Task:

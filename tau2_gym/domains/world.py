@@ -156,13 +156,17 @@ class World:
             What the agent is told; None if the text is an answer.
 
         Raises:
-            DataError: the domain cannot keep what it made of it.
+            DataError: the domain replied with something else than a text or None, or cannot keep what it
+                made of it.
             InfrastructureError: what an answer is graded with failed.
         """
         assert self._sides.answer is not None
         self._begin()
         try:
-            reply = self._sides.answer(self._agent, text)
+            reply: object = self._sides.answer(self._agent, text)
+            if not isinstance(reply, str | None):
+                kind = type(reply).__name__
+                raise DataError(f"`answer` of a domain returns a text or None, and not a {kind}")
         except BaseException:
             for overlay in filter(None, (self._agent_db, self._user_db)):
                 overlay.abandon()

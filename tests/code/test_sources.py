@@ -11,6 +11,7 @@ import pytest
 
 from tau2_gym.code import sources
 from tau2_gym.code.tasks import LOADERS, load_tasks
+from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
 from tests.code.helpers import block, make, problem_of
 from tests.code.test_columns import ADDS, NUMINA, TWO_SUM
@@ -245,6 +246,22 @@ def test_options_are_checked(
     with pytest.raises(ConfigError) as refused:
         load_tasks(spec)
     assert str(refused.value).startswith(sentence)
+
+
+def test_rows_of_a_file_that_are_left_out_are_told(tmp_path: Path) -> None:
+    path = save(tmp_path / "rows.jsonl", [*sums(2), {"problem": "What?", "anwser": "1"}])
+    with pytest.warns(
+        UserWarning, match=r"1 of 3 rows for train in .*rows\.jsonl are left out, row 3"
+    ):
+        load_tasks(f"deepscaler:path={path}")
+
+
+def test_a_split_without_problems_is_refused_where_it_is_asked_for(tmp_path: Path) -> None:
+    name = f"code:deepscaler:path={save(tmp_path / 'rows.jsonl', sums(1))}"
+    domain = get_domain(name)
+    (empty,) = [split for split in ("train", "test") if not domain.splits[split]]
+    with pytest.raises(ConfigError, match=f"split '{empty}' of .* has no tasks; these have: base"):
+        make(name.partition(":")[2], task_split=empty)
 
 
 def test_files_of_other_kinds_and_of_other_forms_are_refused(tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ def answer(tools: Any, text: str) -> str | None:
         raise InfrastructureError("the jury burns")
     if said == "oops":
         raise KeyError("a bug of the domain's")
+    if said == "yes":
+        return True  # type: ignore[return-value]
     tools.db.given.text = said if said != "bytes" else object()
     return None
 
@@ -359,7 +361,9 @@ def test_an_assertion_that_cannot_be_made_is_none_that_fails(
         gym.make("tau2/quiz-v0").reset(seed=0)
 
 
-@pytest.mark.parametrize(("said", "error"), [("oops", KeyError), ("bytes", DataError)])
+@pytest.mark.parametrize(
+    ("said", "error"), [("oops", KeyError), ("bytes", DataError), ("yes", DataError)]
+)
 def test_a_domain_that_cannot_read_an_answer_keeps_nothing_of_it(
     quiz: Any, said: str, error: type[Exception]
 ) -> None:
