@@ -33,7 +33,10 @@ def test_a_pickled_domain_is_the_same_one(domain: Domain) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("bank",), "unknown domain 'bank'; allowed: airline, code, code_session, mock, retail, telecom"),
+        (
+            ("bank",),
+            "unknown domain 'bank'; allowed: airline, code, code_session, mock, retail, telecom",
+        ),
         (("",), "unknown domain ''"),
         (("mock", "pypi"), "unknown source 'pypi'; allowed: inspect-evals, tau2"),
     ],
