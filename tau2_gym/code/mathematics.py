@@ -31,6 +31,9 @@ DECIMAL = re.compile(r"[+-]?\d*\.\d+", re.ASCII)
 RATIO = re.compile(
     r"([+-]?)(?:\\[dt]?frac\{([+-]?\d+)\}\{(\d+)\}|([+-]?\d+)\s*/\s*(\d+))", re.ASCII
 )
+RELATION = re.compile(r"\\(?:neq?|not|[lg](?:e|eq|eqslant|t)|approx)(?![a-z])|[<>≠≤≥≈]")
+"""Signs that make something else of a number, and that math-verify reads over."""
+
 AROUND = re.compile(r"\A(?:\$|\\[(\[]|\s)+|(?:\$|\\[)\]]|\s)+\Z")
 
 PREPARE = """
@@ -74,6 +77,8 @@ def is_right(given: str, expected: str) -> bool:
     exact = not any(DECIMAL.fullmatch(bare(text)) for text in (given, expected))
     if one is not None and other is not None and (exact or one == other):
         return one == other
+    if other is not None and RELATION.search(given):
+        return False
     return _compared(expected, given)
 
 

@@ -20,6 +20,10 @@ KILLED = "killed: "
 SandboxFusion itself never says so, since nothing there is killed for that."""
 
 
+FILES = 64
+"""The most files of a request, to write and to fetch: each that is fetched is a program of its own."""
+
+
 class Refused(Exception):
     """A request that is not served: a status, and one sentence."""
 
@@ -36,8 +40,8 @@ class Request(BaseModel):
     stdin: str | None = None
     run_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 10
     memory_mb: Annotated[int, Field(alias="memory_limit_MB")] = -1
-    files: dict[str, str | None] = {}
-    fetch_files: list[str] = []
+    files: Annotated[dict[str, str | None], Field(max_length=FILES)] = {}
+    fetch_files: Annotated[list[str], Field(max_length=FILES)] = []
 
 
 class Ran(BaseModel):

@@ -140,9 +140,10 @@ def test_the_published_client_hears_of_a_sandbox_that_has_failed(
         (asking("1", memory_limit_MB=1), "an interpreter needs 64 MiB, and memory_mb is 1"),
         (asking("1", files={"a": "%"}), "files: they cannot be written (binascii.Error"),
         (asking("1", files={"/usr/a": "eA=="}), "files: they cannot be written (OSError"),
+        (asking("1", fetch_files=["a"] * 65), "fetch_files: List should have at most 64 items"),
         (asking("1", stdin="x" * 10_000_001), "stdin has 10000001 characters, and may have"),
     ],
-    ids=range(16),
+    ids=range(17),
 )  # fmt: skip
 def test_requests_that_are_not_served_are_told_why(
     server: SandboxServer, body: Any, said: str
