@@ -15,11 +15,11 @@ from tau2_gym.journal import write_json
 COLOURS = dict(zip(ARMS, ("#2b6cb0", "#2f855a", "#c05621"), strict=True))
 
 Curve = list[tuple[int, float, float]]
-"""Step, tool calls per episode, and the share of episodes that were solved, on problems that are only watched."""
+"""Step, turns before the answer (calls of the tool, nearly all) per episode, and the share of episodes that were solved, on problems that are only watched."""
 
 
 def write_report(runs: Path, folder: Path) -> None:
-    """Write `tables.md`, `numbers.json` and `curves.png`.
+    """Write `tables.md`, `numbers.json` and, of training that was watched, `curves.png`.
 
     Args:
         runs: a folder with `seed0`, `seed1` ….
@@ -99,11 +99,19 @@ def _plot(curves: Mapping[str, Sequence[Curve]], file: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
+    shown = [start for start in STARTS if any(curves[name] for name in _named(start.name))]
+    if not shown:
+        return
     figure, axes = plt.subplots(
-        2, len(STARTS), figsize=(5 * len(STARTS), 7), sharex=True, constrained_layout=True
+        2,
+        len(shown),
+        figsize=(6 * len(shown), 7),
+        sharex=True,
+        squeeze=False,
+        constrained_layout=True,
     )
-    for column, start in enumerate(STARTS):
-        for row, (what, most) in enumerate((("tool calls per episode", None), ("solved", 1.02))):
+    for column, start in enumerate(shown):
+        for row, what in enumerate(("turns before the answer, per episode", "solved")):
             axis = axes[row][column]
             for arm, colour in COLOURS.items():
                 lines = curves[f"{start.name}-{arm}"]
@@ -125,7 +133,7 @@ def _plot(curves: Mapping[str, Sequence[Curve]], file: Path) -> None:
                         linewidth=2.2,
                         label=arm,
                     )
-            axis.set(title=f"{start.name}: {what}", ylim=(0, most))
+            axis.set(title=f"{start.name}: {what}", ylim=(0, None))
         axes[1][column].set(xlabel=f"GRPO step, of {Plan().grpo_steps}")
     axes[0][0].legend(frameon=False)
     figure.savefig(file, dpi=110)
