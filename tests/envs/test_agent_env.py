@@ -63,6 +63,7 @@ KEYS = {
     "num_errors",
     "malformed",
     "ownership_violations",
+    "answer",
     "attribution",
     "state_key",
     "privileged",
@@ -392,7 +393,7 @@ def test_tasks_can_be_chosen() -> None:
         ({"source": "pypi"}, "unknown source 'pypi'; allowed: inspect-evals, tau2"),
         (
             {"domain": "bank"},
-            "unknown domain 'bank'; allowed: airline, code, mock, retail, telecom",
+            "unknown domain 'bank'; allowed: airline, code, code_session, mock, retail, telecom",
         ),
         ({"domain": "retail", "solo": True}, "retail has no solo mode; telecom and mock have one"),
     ],

@@ -126,7 +126,8 @@ def test_an_installed_package_names_it(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.syspath_prepend(str(tmp_path))
     assert get_domain("library").tasks.keys() == set(TASKS)
     with pytest.raises(
-        ConfigError, match="unknown domain 'libary'; allowed: airline, code, library, mo"
+        ConfigError,
+        match="unknown domain 'libary'; allowed: airline, code, code_session, library, mo",
     ):
         get_domain("libary")
 
@@ -393,7 +394,7 @@ def test_only_tools_that_write_change_anything(tmp_path: Path) -> None:
         ("examples.library:AppTools", "is of type type, and no DomainSpec or TaskSet"),
         (
             "library",
-            "unknown domain 'library'; allowed: airline, code, mock, retail, telecom, or MODULE:",
+            "unknown domain 'library'; allowed: airline, code, code_session, mock, retail, telecom, or MODULE:",
         ),
     ],
 )
