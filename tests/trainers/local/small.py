@@ -41,7 +41,9 @@ CPU = Hardware(
 
 @cache
 def tokenizer() -> Any:
-    return make_tokenizer([flat(attempt["messages"]) for attempt in workflow_attempts(6, 1)], 1500)
+    return make_tokenizer(
+        [flat(attempt["messages"], attempt["domain"]) for attempt in workflow_attempts(6, 1)], 1500
+    )
 
 
 def start(folder: Path) -> str:

@@ -54,7 +54,9 @@ def run(app: Any, *options: Any) -> None:
 
 def start(folder: Path, attempts: list[dict[str, Any]]) -> str:
     """Tokenizer and random weights."""
-    tokenizer = make_tokenizer([flat(attempt["messages"]) for attempt in attempts], 900)
+    tokenizer = make_tokenizer(
+        [flat(attempt["messages"], attempt["domain"]) for attempt in attempts], 900
+    )
     save(folder, tokenizer, make_model(tokenizer, 0, width=64, layers=1, context=CONTEXT))
     return str(folder)
 
