@@ -102,7 +102,7 @@ def _tables(found: Mapping[str, Evaluations], seeds: Mapping[str, Path]) -> list
         values = {seed: _pass(stages[stage]) for seed, stages in found.items() if stage in stages}
         gains = [value - _pass(found[seed]["sft"]) for seed, value in values.items()]
         if values:
-            mean, gain = _over_seeds(list(values.values())), _over_seeds(gains, "+.1f")
+            mean, gain = over_seeds(list(values.values())), over_seeds(gains, "+.1f")
             lines.append(f"| {stage} | {len(values)} | {mean} | {gain} |")
     lines += ["", "| Seed | " + " | ".join(_timed(seeds)) + " |"]
     lines.append("|---|" + "---|" * len(_timed(seeds)))
@@ -126,8 +126,10 @@ def _pass(scores: Mapping[str, Any]) -> float:
     return float(scores["sampled"]["pass@1"]["value"])
 
 
-def _over_seeds(values: Sequence[float], form: str = ".1f") -> str:
+def over_seeds(values: Sequence[float], form: str = ".1f") -> str:
     """The mean in per cent, and from two seeds on its 95 % interval (Student's t)."""
+    if not values:
+        return "–"
     mean = fmean(values)
     if len(values) < 2:
         return f"{100 * mean:{form}}"

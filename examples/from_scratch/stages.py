@@ -17,6 +17,7 @@ from rich.console import Console
 
 from agents import make_agent
 from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
+from agents.base import Agent, AsyncAgent
 from agents.rollout import Player, rollout
 from agents.runs.metrics import estimate, pass_at_k, pass_hat_k
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
@@ -194,20 +195,10 @@ class Pipeline:
 
     def _show(self, tasks: Sequence[str] | dict[str, None]) -> list[Record]:
         """Tasks solved by the `workflow` agent."""
-        player = Player(make_agent("workflow"), make_user("scripted"))
-        attempts = self._attempts(list(tasks), 1, "demonstrations")
-
-        async def collect() -> list[Record]:
-            return [record async for record in rollout(player.play, attempts, 64)]
-
-        return sorted(asyncio.run(collect()), key=lambda record: record.task_id)
+        return shown(make_agent("workflow"), self._attempts(list(tasks), 1, "demonstrations"))
 
     def _attempts(self, tasks: Sequence[str], samples: int, purpose: str) -> list[Attempt]:
-        return [
-            Attempt("telecom", task, trial, attempt_seed(self.seed, purpose, task, trial))
-            for task in tasks
-            for trial in range(samples)
-        ]
+        return attempts_at("telecom", tasks, samples, self.seed, purpose)
 
     def _try_pool(self, model: Path, purpose: str) -> list[Record]:
         """Sampled attempts at the tasks of the pool."""
@@ -249,6 +240,27 @@ class Pipeline:
         seconds[name] = round(time.perf_counter() - begun, 1)
         file.parent.mkdir(parents=True, exist_ok=True)
         write_json(file, seconds)
+
+
+def attempts_at(
+    domain: str, tasks: Sequence[str], samples: int, seed: int, purpose: str
+) -> list[Attempt]:
+    """Attempts at tasks, other ones for each seed and purpose."""
+    return [
+        Attempt(domain, task, trial, attempt_seed(seed, purpose, task, trial))
+        for task in tasks
+        for trial in range(samples)
+    ]
+
+
+def shown(agent: Agent | AsyncAgent, attempts: Sequence[Attempt]) -> list[Record]:
+    """What an agent without a model makes of attempts, by task."""
+    player = Player(agent, make_user("scripted"))
+
+    async def collect() -> list[Record]:
+        return [record async for record in rollout(player.play, attempts, 64)]
+
+    return sorted(asyncio.run(collect()), key=lambda record: record.task_id)
 
 
 def keep_rows(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from examples.from_scratch.report import over_seeds
 from examples.tool_reward.study import ARMS, STARTS, Plan
 from tau2_gym.errors import ConfigError
 from tau2_gym.journal import write_json
@@ -78,19 +79,6 @@ def _table(found: Mapping[str, Mapping[str, Any]]) -> list[str]:
         gain = over_seeds(gains, "+.1f") if "-" in name and not name.endswith("-none") else ""
         lines.append(f"| {name} | {len(seeds)} | {' | '.join(cells)} | {gain} |")
     return lines
-
-
-def over_seeds(values: Sequence[float], form: str = ".1f") -> str:
-    """The mean in per cent, and from two seeds on its 95 % interval (Student's t)."""
-    if not values:
-        return "–"
-    mean = fmean(values)
-    if len(values) < 2:
-        return f"{100 * mean:{form}}"
-    from scipy.stats import t
-
-    half = t.ppf(0.975, len(values) - 1) * stdev(values) / len(values) ** 0.5
-    return f"{100 * mean:{form}} ({100 * (mean - half):{form}} to {100 * (mean + half):{form}})"
 
 
 def _plot(curves: Mapping[str, Sequence[Curve]], file: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import time
@@ -14,15 +13,13 @@ from typing import Any
 
 from rich.console import Console
 
-from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
+from agents.attempts import SUCCESS, Attempt, Record
 from agents.base import Action, AgentView
 from agents.oracle import plan as oracle_moves
-from agents.rollout import Player, rollout
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
-from examples.from_scratch.stages import CPU, keep_rows, sft_config
+from examples.from_scratch.stages import CPU, attempts_at, keep_rows, sft_config, shown
 from tau2_gym.domains.base import get_domain
 from tau2_gym.journal import write_json
-from tau2_gym.users import make_user
 from trainers.config import GRPOConfig
 from trainers.data.selection import SelectionRules
 from trainers.sections import Algorithm, Environment, Evaluation, Optimizer, Rollout, Run, Tasks
@@ -181,7 +178,7 @@ class Study:
             from trainers.local import sft
 
             rest = self.problems[plan.held_out :]
-            shown = self._show(rest[: start.demonstrations], start.share)
+            demonstrated = self._show(rest[: start.demonstrations], start.share)
             texts = [flat(r.messages, plan.domain) for r in self._show(rest, 1.0)]
             tokenizer = make_tokenizer(texts, plan.vocabulary, digits=True)
             model = make_model(
@@ -189,7 +186,7 @@ class Study:
             )
             save(folder / "start", tokenizer, model)
             rules = SelectionRules(best_partial=None)
-            rows = keep_rows(folder / "data", folder / "start", shown, rules, plan.context)
+            rows = keep_rows(folder / "data", folder / "start", demonstrated, rules, plan.context)
             self.console.print(f"{start.name}: {rows} rows", highlight=False)
             config = sft_config(
                 folder / "start",
@@ -267,20 +264,10 @@ class Study:
         return found
 
     def _show(self, tasks: Sequence[str], share: float) -> list[Record]:
-        player = Player(Demonstrator(share), make_user("scripted"))
-        attempts = self._attempts(tasks, 1, "demonstrations")
-
-        async def collect() -> list[Record]:
-            return [record async for record in rollout(player.play, attempts, 64)]
-
-        return sorted(asyncio.run(collect()), key=lambda record: record.task_id)
+        return shown(Demonstrator(share), self._attempts(tasks, 1, "demonstrations"))
 
     def _attempts(self, tasks: Sequence[str], samples: int, purpose: str) -> list[Attempt]:
-        return [
-            Attempt(self.plan.domain, task, trial, attempt_seed(self.seed, purpose, task, trial))
-            for task in tasks
-            for trial in range(samples)
-        ]
+        return attempts_at(self.plan.domain, tasks, samples, self.seed, purpose)
 
 
 def scores(records: Sequence[Record]) -> dict[str, Any]:
