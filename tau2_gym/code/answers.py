@@ -45,7 +45,7 @@ def answer(tools: Any, text: str) -> str | None:
     given = value_in(text) if problem.kind == "mathematics" else program_in(text)
     if given is None:
         return NO_VALUE if problem.kind == "mathematics" else NO_PROGRAM
-    given = given.encode("utf-8", "replace").decode()  # half an emoji is no text
+    given = given.encode("utf-8", "replace").decode()  # a lone surrogate cannot be encoded
     verdict = (
         [is_right(given, problem.expected)]
         if problem.kind == "mathematics"

@@ -84,7 +84,7 @@ def test_a_program_reads_and_writes() -> None:
         ),
         pytest.param("def solve(n):\n    return float('nan')", id="no number"),
         pytest.param("def solve(n):\n    return True", id="true is not one"),
-        pytest.param("def solve(n):\n    return str(n * n)", id="text is no number"),
+        pytest.param("def solve(n):\n    return str(n * n)", id="text instead of a number"),
         pytest.param("def solve(n):\n    return solve(n)", id="recursion without end"),
         pytest.param("def solve(n):\n    return [0] * 10 ** 12", id="takes all memory"),
         pytest.param("while True:\n    print('x' * 10000)", id="prints without end"),

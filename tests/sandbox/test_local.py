@@ -111,7 +111,7 @@ def test_no_code_harms_the_sandbox(sandbox: LocalSandbox, code: str) -> None:
 def test_long_code_and_long_input(sandbox: LocalSandbox) -> None:
     result = sandbox.run("# " + "x" * 9_999_000 + "\nprint(len(input()))", stdin="y" * 9_999_000)
     assert result.stdout == "9999000\n"
-    # An emoji takes four bytes, and half of one is no text.
+    # An emoji takes four bytes, and a lone surrogate cannot be encoded.
     result = sandbox.run("# " + "🙂" * 9_999_000 + "\nprint(1)", stdin="🙂" * 9_999_000 + "\ud83d")
     assert result.stdout == "1\n"
     result = sandbox.run("#" * 10_000_001)
