@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.base import Agent, AgentView, AsyncAgent, Reply
 from tau2_gym.actions import Action, check_action
 from tau2_gym.completion.clocks import at_most, stopped_clocks
@@ -26,6 +26,7 @@ from tau2_gym.completion.redaction import redact
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError, Tau2GymError, UserFault
 from tau2_gym.judge import Judge, judged_reward
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import Ledger, RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.session import Outcome, Session

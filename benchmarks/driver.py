@@ -15,16 +15,17 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from agents.attempts import Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.base import AgentView, Reply
 from agents.rollout import Limits, Player, rollout
-from agents.runs.exits import PLAIN, Command, ending
-from agents.runs.values import finite
 from benchmarks.in_process import measure_model
 from tau2_gym.domains.base import get_domain
+from tau2_gym.exits import PLAIN, Command, ending
+from tau2_gym.results.record import Record
 from tau2_gym.rules import Rules
 from tau2_gym.types import Message
 from tau2_gym.users.base import STOP, UserView
+from tau2_gym.values import finite
 
 app = typer.Typer(add_completion=False)
 

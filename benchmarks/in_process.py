@@ -6,13 +6,14 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from agents.attempts import Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.backends.transformers import TransformersBackend
 from agents.codec import ChatCodec
 from agents.rollout import Limits, Player, rollout
 from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
 from tau2_gym.domains.base import get_domain
+from tau2_gym.results.record import Record
 from tau2_gym.rules import Rules
 from tau2_gym.users import make_user
 

@@ -15,7 +15,6 @@ from rich.console import Console
 
 from agents.models import ChatOptions
 from agents.runs.driver import attempts_at, chosen_tasks, play_missing
-from agents.runs.exits import PLAIN, Command, end_with_faults, ending
 from agents.runs.options import (
     AGENT_MODEL,
     WHAT,
@@ -25,11 +24,12 @@ from agents.runs.options import (
 )
 from agents.runs.setup import Setup, bypass, make_player, unjudged
 from agents.runs.store import Store
-from agents.runs.summary import WIDE, summarise, table
-from agents.runs.values import address
+from tau2_gym.exits import PLAIN, Command, end_with_faults, ending
 from tau2_gym.journal import to_json, write_json
+from tau2_gym.results.summary import WIDE, summarise, table
 from tau2_gym.rewards import PRESETS
 from tau2_gym.users import without_address
+from tau2_gym.values import address
 
 app = typer.Typer(add_completion=False)
 

@@ -19,10 +19,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agents.runs.exits import FAILED, PLAIN, Command, complain, ending
-from agents.runs.values import finite
 from tau2_gym.errors import InfrastructureError
+from tau2_gym.exits import FAILED, PLAIN, Command, complain, ending
 from tau2_gym.sandbox import FusionSandbox, Limits, LocalSandbox, Sandbox
+from tau2_gym.values import finite
 
 app = typer.Typer(add_completion=False)
 

@@ -18,8 +18,6 @@ from rich.table import Table
 
 from agents.base import AgentView
 from agents.oracle import OracleAgent, plan
-from agents.runs.exits import PLAIN, Command, ending
-from agents.runs.values import listed
 from benchmarks.against_tau2 import measure_tau2, require_tau2
 from benchmarks.baseline import READS, Baseline
 from benchmarks.many import measure_many
@@ -28,8 +26,10 @@ from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import check_split, get_domain
 from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.errors import ConfigError, one_of
+from tau2_gym.exits import PLAIN, Command, ending
 from tau2_gym.journal import write_json, writing
 from tau2_gym.types import ToolKind
+from tau2_gym.values import listed
 
 app = typer.Typer(add_completion=False)
 

@@ -124,7 +124,7 @@ EQUIVALENT = {
     ),
     "agents/backends/slots.py: return like.new_zeros((self.count, like.shape[1], self.length + 2, "
     "like.shape[3]))": "a place that nobody looks at",
-    "agents/runs/metrics.py: np.array([value for value in values if value is not None])": (
+    "tau2_gym/results/metrics.py: np.array([value for value in values if value is not None])": (
         "the mean of whole numbers is the same"
     ),
     "agents/backends/conversations.py: prompt = np.array(job.prompt)": "of whole numbers anyway",

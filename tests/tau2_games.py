@@ -21,9 +21,9 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from benchmarks.conformance import check_episode
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain
+from tau2_gym.results.conformance import check_episode
 from tau2_gym.spaces import examples, sample_arguments
 from tau2_gym.types import Task
 from tau2_gym.users.base import OUT_OF_SCOPE, STOP, TRANSFER

@@ -25,7 +25,7 @@ from typing import Any
 
 import pytest
 
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.backends.base import Generation
 from agents.backends.recorded import RecordedBackend
 from agents.backends.sglang import SGLangBackend
@@ -44,6 +44,7 @@ from tau2_gym.completion.faults import CallFailed, Kind
 from tau2_gym.completion.wire import NotACompletion, read_completion
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.results.record import Record
 from tau2_gym.users.base import STOP
 from tau2_gym.users.llm import LLMUser
 from tau2_gym.users.scripted import ScriptedUser

@@ -13,9 +13,10 @@ import typer
 from typer.models import OptionInfo
 from typer.testing import CliRunner
 
-from benchmarks import conformance, driver, passk, speed
+from benchmarks import driver, passk, speed
 from tau2_gym.domains.base import get_domain
-from tests.benchmarks.test_conformance import rows
+from tau2_gym.results import conformance
+from tests.results.test_conformance import rows
 from tests.tiny_model import tiny_tokenizer
 from trainers import collect, rft
 

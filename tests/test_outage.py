@@ -15,7 +15,7 @@ import pytest
 import rich.console
 from typer.testing import CliRunner
 
-from agents.attempts import Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.backends.sglang import SGLangBackend
 from agents.codec import ChatCodec
 from agents.litellm_agent import LiteLLMAgent
@@ -33,6 +33,7 @@ from tau2_gym.completion import servers as servers_module
 from tau2_gym.completion.servers import waiting
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError
+from tau2_gym.results.record import Record
 from tau2_gym.rules import Rules
 from tau2_gym.users.base import STOP
 from tau2_gym.users.llm import LLMUser

@@ -9,9 +9,7 @@ from typing import Annotated, Any, ClassVar
 import typer
 from rich.console import Console
 
-from agents.attempts import SUCCESS, TaskKey
 from agents.runs.driver import attempts_at, play_missing
-from agents.runs.exits import PLAIN, Command, end_with_faults, ending
 from agents.runs.options import (
     WHAT,
     AgentName,
@@ -24,6 +22,8 @@ from agents.runs.options import (
 )
 from agents.runs.setup import Setup, bypass, make_player
 from agents.runs.store import Store
+from tau2_gym.exits import PLAIN, Command, end_with_faults, ending
+from tau2_gym.results.record import SUCCESS, TaskKey
 from trainers.data.dataset import ATTEMPTS
 from trainers.sections import Environment, Tasks
 from trainers.tasks import FIT, judge_note, pool_note, training_tasks

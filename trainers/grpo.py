@@ -14,11 +14,11 @@ from agents.base import AgentView
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
-from agents.runs.exits import Command
-from agents.runs.values import listed_domains
 from tau2_gym.domains.base import check_ready, get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.exits import Command
 from tau2_gym.users import USERS
+from tau2_gym.values import listed_domains
 from trainers.config import GRPOConfig, load_config
 from trainers.credit import ESTIMATORS
 from trainers.memory_estimate import needs

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from agents.attempts import SUCCESS
-from agents.runs.metrics import pass_at_k, pass_hat_k
+from tau2_gym.results.metrics import pass_at_k, pass_hat_k
+from tau2_gym.results.record import SUCCESS
 from trainers.rollout.curriculum import task_of
 
 FAULTS = ("fault_user", "fault_infrastructure", "masked")
@@ -78,7 +78,7 @@ def training_metrics(experiences: Sequence[Any]) -> dict[str, float]:
 
 def evaluation_metrics(_: object, experiences: Sequence[Any], samples: int) -> dict[str, float]:
     """pass@k and pass^k of an evaluation, overall and by domain: the benchmark's own (see
-    `agents.runs.metrics`), on the official reward, without faulted episodes.
+    `tau2_gym.results.metrics`), on the official reward, without faulted episodes.
 
     Args:
         _: OpenRLHF's loader of the tasks.

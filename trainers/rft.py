@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 
 from agents.checkpoints import find_model
-from agents.runs.exits import PLAIN, Command, end_with_faults, ending
 from agents.runs.options import takes
-from agents.runs.values import finite
 from agents.tokenizer import load_tokenizer
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.exits import PLAIN, Command, end_with_faults, ending
 from tau2_gym.journal import Journal, read_json
+from tau2_gym.values import finite
 from trainers.collect import Play, collect, plan
 from trainers.data.dataset import ATTEMPTS, DATA, write_rows
 from trainers.data.selection import SelectionRules, balanced, choose, dedupe, usable

@@ -13,8 +13,8 @@ from rich.console import Console
 
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
-from agents.runs.exits import Command
 from tau2_gym.errors import ConfigError
+from tau2_gym.exits import Command
 from trainers.config import SFTConfig, load_config
 from trainers.data.chat_template import FlatTemplate, UnfitError
 from trainers.data.conversations import flat_rows, has_tools

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from agents.attempts import TaskKey
 from tau2_gym.domains.base import Domain, get_domain
 from tau2_gym.domains.registry import is_known
 from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.results.record import TaskKey
 from tau2_gym.types import RewardBasis
 from trainers.sections import Evaluation, Tasks
 

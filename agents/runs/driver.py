@@ -25,15 +25,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from agents.attempts import SUCCESS, Attempt, Record, TaskKey, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.rollout import Player, rollout
-from agents.runs.exits import PLAIN
 from agents.runs.setup import Setup, make_player
 from agents.runs.store import Store
 from tau2_gym.completion.servers import waiting
 from tau2_gym.domains import resolve
 from tau2_gym.domains.registry import origins
 from tau2_gym.errors import ConfigError
+from tau2_gym.exits import PLAIN
+from tau2_gym.results.record import SUCCESS, Record, TaskKey
 
 
 class WaitingColumn(ProgressColumn):

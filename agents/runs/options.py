@@ -20,11 +20,11 @@ from agents import AGENTS, MODEL_AGENTS
 from agents.models import UserModel
 from agents.rollout import Limits
 from agents.runs.setup import PLAYED, Setup, agent_model, domains_to_play
-from agents.runs.values import addresses, finite, listed, listed_domains
 from agents.sampling import SamplingParams
 from tau2_gym.completion.servers import OUTAGE, STARTUP
 from tau2_gym.domains.registry import DOMAINS, SHIPPED
 from tau2_gym.users import USERS
+from tau2_gym.values import addresses, finite, listed, listed_domains
 
 WHAT = "What is played"
 AGENT_MODEL = "Agents that are models (sglang, transformers, litellm)"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agents import agent_domains, make_agent
-from agents.attempts import Attempt, TaskKey
+from agents.attempts import Attempt
 from agents.base import Agent, AsyncAgent
 from agents.models import (
     MODEL_AGENTS,
@@ -31,6 +31,7 @@ from tau2_gym.domains.base import Domain, check_ready, check_split, get_domain
 from tau2_gym.domains.registry import without_tasks
 from tau2_gym.errors import ConfigError
 from tau2_gym.judge import LLMJudge, VerdictCache
+from tau2_gym.results.record import TaskKey
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.types import RewardBasis

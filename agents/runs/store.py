@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from agents.attempts import Key, Record
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, from_json, read_json, to_json, write_json, writing
-
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
+from tau2_gym.results.record import Key, problem
 
 
 class Store:
@@ -82,9 +77,9 @@ class Store:
         """Read what is there. Attempts that ended in a fault are left out: they are played
         again."""
         for number, row in self._journal:
-            problem = _problem(row)
-            if problem is not None:
-                raise DataError(f"{self.path}, line {number} is not a result: {problem}")
+            wrong = problem(row)
+            if wrong is not None:
+                raise DataError(f"{self.path}, line {number} is not a result: {wrong}")
             found, revision = row["revision"], revisions.get(row["domain"], row["revision"])
             if found != revision:
                 raise ConfigError(
@@ -109,30 +104,3 @@ class Store:
 
 def _key(row: Mapping[str, Any]) -> Key:
     return (row["domain"], row["task_id"], row["trial"])
-
-
-@cache
-def _records() -> TypeAdapter[Record]:
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Record)
-
-
-def _problem(row: Any) -> str | None:
-    """What keeps a row from being a `Record`, or None."""
-    from pydantic import ValidationError
-
-    if not isinstance(row, Mapping):
-        return "it is not a JSON object"
-    missing = [item.name for item in fields(Record) if item.name not in row]
-    if missing:
-        return f"it has no {', '.join(missing)}"
-    try:
-        # A lone surrogate, which a model may write, is JSON to Python, and none to pydantic.
-        text = to_json(row, ensure_ascii=False).encode(errors="replace")
-        _records().validate_json(text, strict=True)
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        place = ".".join(str(part) for part in wrong["loc"])
-        return f"{place}: {wrong['msg']}"
-    return None

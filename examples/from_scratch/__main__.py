@@ -8,11 +8,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agents.runs.exits import Command
 from examples.from_scratch.plan import ARMS, Plan
 from examples.from_scratch.report import write_report
 from examples.from_scratch.stages import Pipeline
 from tau2_gym.errors import Tau2GymError, one_of
+from tau2_gym.exits import Command
 
 app = typer.Typer(add_completion=False)
 

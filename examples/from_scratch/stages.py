@@ -16,13 +16,14 @@ from typing import Any
 from rich.console import Console
 
 from agents import make_agent
-from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.base import Agent, AsyncAgent
 from agents.rollout import Player, rollout
-from agents.runs.metrics import estimate, pass_at_k, pass_hat_k
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
 from examples.from_scratch.plan import FAMILIES, Arm, Plan, TaskSets, of_family, task_sets
 from tau2_gym.journal import write_json
+from tau2_gym.results.metrics import estimate, pass_at_k, pass_hat_k
+from tau2_gym.results.record import SUCCESS, Record
 from tau2_gym.users import make_user
 from trainers.config import GRPOConfig, SFTConfig
 from trainers.data.dataset import write_rows

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agents.runs.exits import Command
 from examples.tool_reward.report import write_report
 from examples.tool_reward.study import ARMS, STARTS, Plan, Study
 from tau2_gym.errors import Tau2GymError, one_of
+from tau2_gym.exits import Command
 
 app = typer.Typer(add_completion=False)
 

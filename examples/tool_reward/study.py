@@ -13,13 +13,14 @@ from typing import Any
 
 from rich.console import Console
 
-from agents.attempts import SUCCESS, Attempt, Record
+from agents.attempts import Attempt
 from agents.base import Action, AgentView
 from agents.oracle import plan as oracle_moves
 from examples.from_scratch.model import flat, make_model, make_tokenizer, save
 from examples.from_scratch.stages import CPU, attempts_at, keep_rows, sft_config, shown
 from tau2_gym.domains.base import get_domain
 from tau2_gym.journal import write_json
+from tau2_gym.results.record import SUCCESS, Record
 from trainers.config import GRPOConfig
 from trainers.data.selection import SelectionRules
 from trainers.sections import Algorithm, Environment, Evaluation, Optimizer, Rollout, Run, Tasks

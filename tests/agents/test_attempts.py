@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agents.attempts import SUCCESS, Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.base import Agent, AgentView, AsyncAgent, Reply
 from agents.noop import NoopAgent
 from agents.oracle import OracleAgent
@@ -19,6 +19,7 @@ from agents.random import RandomAgent
 from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.judge import Judge
+from tau2_gym.results.record import SUCCESS, Record
 from tau2_gym.rewards import PRESETS, RewardConfig
 from tau2_gym.users.base import User
 from tau2_gym.users.scripted import ScriptedUser

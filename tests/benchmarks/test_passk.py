@@ -18,13 +18,14 @@ import pytest
 from typer.testing import CliRunner
 
 from agents import AGENTS, MODEL_AGENTS, agent_domains
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.rollout import Player
 from agents.runs.driver import _player
 from agents.runs.setup import Setup
 from benchmarks.passk import app, default_output
 from tau2_gym.domains import DOMAINS, SHIPPED
 from tau2_gym.errors import InfrastructureError
+from tau2_gym.results.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -17,23 +17,24 @@ from typer.testing import CliRunner
 
 import tau2_gym
 from agents import make_agent
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.base import AgentView, Reply
 from agents.oracle import plan
 from agents.prompts import make_prompt
 from agents.rollout import Player, rollout
-from agents.runs.values import listed_domains
 from benchmarks import passk
 from tau2_gym.code import CODE, tasks
 from tau2_gym.code.answers import NO_PROGRAM, NO_VALUE
 from tau2_gym.domains import SHIPPED
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import default_alpha, default_weights
 from tau2_gym.sandbox import choice
 from tau2_gym.sandbox.base import Limits, Result
 from tau2_gym.sandbox.local import LocalSandbox
 from tau2_gym.users import make_user
+from tau2_gym.values import listed_domains
 from tests.code.helpers import TASKS, Scripted, block, call, first, make, oracle_program, two_tasks
 from tests.sandbox.helpers import serving
 

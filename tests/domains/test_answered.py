@@ -15,7 +15,7 @@ import gymnasium as gym
 import pytest
 from pydantic import BaseModel
 
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.oracle import OracleAgent, plan
 from agents.rollout import Player, rollout
 from agents.runs.setup import Setup
@@ -23,6 +23,7 @@ from tau2_gym.domains import DomainSpec, TaskSource, known_domains, register, re
 from tau2_gym.domains.base import check_ready, check_split, get_domain
 from tau2_gym.domains.registry import is_known, origin_of, spec_of
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import RewardConfig, default_weights
 from tau2_gym.rules import Rules
 from tau2_gym.session import Session

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from benchmarks.conformance import check_episode, check_grading
 from tau2_gym.actions import DONE_SCHEMA, parse_action
 from tau2_gym.domains import DOMAINS
 from tau2_gym.domains.base import Domain, get_domain, load_domain
 from tau2_gym.errors import ConfigError
 from tau2_gym.grading import Grader
+from tau2_gym.results.conformance import check_episode, check_grading
 from tau2_gym.types import INVALID_CALL
 from tests import tau2_games
 from tests.helpers import after_gold, needs_recordings, recorded

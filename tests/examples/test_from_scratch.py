@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from agents.attempts import Record
 from examples.from_scratch.__main__ import app
 from examples.from_scratch.model import flat, make_model, make_tokenizer
 from examples.from_scratch.plan import ARMS, FAMILIES, Plan, TaskSets, task_sets
@@ -21,6 +20,7 @@ from examples.from_scratch.report import STAGES, write_report
 from examples.from_scratch.stages import scores
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import Record
 from tests.trainers.playing import workflow_attempts
 from trainers.data.sft_rows import RowMaker, make_rows
 from trainers.sections import Tasks

@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 from typer.testing import CliRunner
 
-from agents.attempts import Record
 from examples.from_scratch.report import over_seeds
 from examples.tool_reward.__main__ import app
 from examples.tool_reward.report import write_report
 from examples.tool_reward.study import ARMS, STARTS, Plan, Study, scores
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import RewardConfig
 from trainers.credit import group_advantages
 

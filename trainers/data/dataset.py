@@ -9,10 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from agents.attempts import TaskKey
 from tau2_gym.domains import DOMAINS
 from tau2_gym.errors import DataError, first_line
 from tau2_gym.journal import replace_file, write_json
+from tau2_gym.results.record import TaskKey
 from trainers.data.conversations import conversation, tools, without_none
 from trainers.tasks import refuse_test_tasks
 

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from agents.attempts import SUCCESS
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import SUCCESS
 
 Attempt = Mapping[str, Any]
 Row = TypeVar("Row", bound=Mapping[str, Any])

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from agents.attempts import Key
 from agents.base import AgentView
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.domains.base import get_domain
 from tau2_gym.episode import chat_message
+from tau2_gym.results.record import Key
 from tau2_gym.types import Message
 from trainers.data.chat_template import Encoded, Flat, FlatTemplate, UnfitError
 from trainers.tasks import outside_base

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from agents.attempts import SUCCESS, TaskKey
 from agents.tokenizer import load_tokenizer
+from tau2_gym.results.record import SUCCESS, TaskKey
 from trainers.config import GRPOConfig
 from trainers.credit import EPSILON
 from trainers.local.checkpoints import latest_checkpoint, save_checkpoint, save_model

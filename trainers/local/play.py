@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.rollout import rollout
 from agents.tokenizer import load_tokenizer
+from tau2_gym.results.record import Record
 from trainers.config import GRPOConfig
 from trainers.local.engine import local_engine
 from trainers.local.learner import load_actor

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from agents.attempts import TaskKey
+from tau2_gym.results.record import TaskKey
 from trainers.rollout.task_sampler import TaskSampler
 
 Batch = tuple[list[str], list[str], list[str], list[None]]

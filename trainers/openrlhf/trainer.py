@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agents.attempts import SUCCESS
+from tau2_gym.results.record import SUCCESS
 from trainers.log import RunLog
 from trainers.metrics import episodes, evaluation_metrics, training_metrics
 from trainers.openrlhf.experience import EpisodeSamples, ExperienceMaker, score_masked

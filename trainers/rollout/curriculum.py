@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agents.attempts import TaskKey
+from tau2_gym.results.record import TaskKey
 from trainers.sections import Curriculum
 
 

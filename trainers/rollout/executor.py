@@ -24,7 +24,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from agents.attempts import Attempt, Record, attempt_seed
+from agents.attempts import Attempt, attempt_seed
 from agents.backends.base import GenerationBackend
 from agents.codec import ChatCodec
 from agents.prompts import make_prompt, shows_tools
@@ -33,6 +33,7 @@ from agents.sampling import SamplingParams
 from agents.token_agent import TokenAgent
 from agents.trajectory import Segment, Trajectory
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.rules import Rules
 from tau2_gym.types import Fault, Termination

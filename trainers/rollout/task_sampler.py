@@ -16,8 +16,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.attempts import TaskKey
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import TaskKey
 from trainers.config import GRPOConfig
 from trainers.rollout.curriculum import SuccessRates
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agents.attempts import Record
 from agents.runs.store import Store
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import read_json, write_json
+from tau2_gym.results.record import Record
 
 SETUP = {"agent": "oracle", "seed": 0, "nested": {"a": (1, 2)}}
 REVISIONS = {"retail": "abc"}

@@ -14,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.attempts import Attempt, Record
+from agents.attempts import Attempt
 from agents.rollout import Player
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, UserFault
 from tau2_gym.judge import Verdict
+from tau2_gym.results.record import Record
 from tau2_gym.rewards import RewardConfig
 from tau2_gym.types import Message
 from tau2_gym.users.base import UserView

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.attempts import TaskKey
 from tau2_gym.errors import ConfigError
+from tau2_gym.results.record import TaskKey
 from trainers.config import GRPOConfig, load_config
 from trainers.openrlhf.task_loader import TaskStream
 from trainers.rollout.curriculum import SuccessRates

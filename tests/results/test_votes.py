@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from agents.runs.metrics import Estimate
-from agents.runs.votes import maj_over_tasks, mean_over_tasks
+from tau2_gym.results.metrics import Estimate
+from tau2_gym.results.votes import maj_over_tasks, mean_over_tasks
 
 
 def row(task_id: str, trial: int, answer: str | None, official: float | None) -> dict[str, Any]:

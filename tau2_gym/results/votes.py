@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agents.runs.metrics import Estimate, Vote, estimate, maj_at_k, mean_at_k
+from tau2_gym.results.metrics import Estimate, Vote, estimate, maj_at_k, mean_at_k
 
 Row = Mapping[str, Any]
 

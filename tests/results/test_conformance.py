@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from benchmarks.conformance import app, check_episode, check_grading, same_content
 from tau2_gym.domains.base import get_domain
+from tau2_gym.results.conformance import app, check_episode, check_grading, same_content
 from tests.helpers import RECORDINGS, needs_recordings, recorded
 
 COUNTS = {"grading": 520, "episodes": 260}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.runs.metrics import (
+from tau2_gym.results.metrics import (
     Estimate,
     estimate,
     maj_at_k,

@@ -17,9 +17,9 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from agents.attempts import SUCCESS, TaskKey
-from agents.runs.metrics import Estimate, estimate, pass_at_k, pass_hat_k
-from agents.runs.votes import maj_over_tasks, mean_over_tasks
+from tau2_gym.results.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from tau2_gym.results.record import SUCCESS, TaskKey
+from tau2_gym.results.votes import maj_over_tasks, mean_over_tasks
 
 Row = dict[str, Any]
 

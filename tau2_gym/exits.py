@@ -33,7 +33,7 @@ FAILED, REFUSED, FAULTS_LEFT, INTERRUPTED = 1, 2, 3, 130
 FRESH = "--fresh"
 
 _CALLED: ContextVar[tuple[str, ...]] = ContextVar("called")
-"""How the command under way was called: its module and its arguments."""
+"""How the command under way was called, word by word."""
 
 
 class Command(TyperCommand):
@@ -50,7 +50,9 @@ class Command(TyperCommand):
         module = getattr(self.callback, "__module__", "")
         if module == "__main__":
             module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
-        _CALLED.set((module, *args))
+        verb = ctx.command_path.startswith("tau2-gym ")
+        called = ctx.command_path.split() if verb else ("python", "-m", module)
+        _CALLED.set((*called, *args))
         return super().parse_args(ctx, args)
 
 
@@ -58,7 +60,7 @@ def continuing() -> str:
     """The command line that resumes what the current one has started: the same, less what would
     throw away its results, and without secrets."""
     words = [without_secrets(word) for word in _CALLED.get() if word != FRESH]
-    said = shlex.join(["python", "-m", *words])
+    said = shlex.join(words)
     return f"{said}\n(with what *** stands for)" if STRUCK in said else said
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from agents.runs.summary import WIDE, caption, summarise, table
+from tau2_gym.results.summary import WIDE, caption, summarise, table
 
 
 def row(task_id: str, official: float | None, **changes: Any) -> dict[str, Any]:

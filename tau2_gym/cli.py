@@ -1,0 +1,45 @@
+"""The command `tau2-gym`: what is done with environments and results, verb by verb."""
+
+from __future__ import annotations
+
+import importlib
+
+import typer
+from rich.console import Console
+
+from tau2_gym.exits import REFUSED, complain
+
+VERBS = {
+    "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
+}  # fmt: skip
+"""Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
+
+PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
+"""Whatever stands behind a verb is for its module to read, `--help` too."""
+
+app = typer.Typer(
+    help="Environments of tau2-bench: results, tasks, and playing.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+def _add(verb: str, module: str, what: str) -> None:
+    @app.command(verb, help=what, context_settings=PASSED_ON)
+    def run(context: typer.Context) -> None:
+        try:
+            found = importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module.partition(".")[0]:
+                raise
+            complain(Console(stderr=True), f"tau2-gym {verb} takes a checkout of the project")
+            raise typer.Exit(REFUSED) from None
+        found.app(args=context.args, prog_name=f"tau2-gym {verb}")
+
+
+for _verb, (_module, _what) in VERBS.items():
+    _add(_verb, _module, _what)
+
+
+if __name__ == "__main__":
+    app()

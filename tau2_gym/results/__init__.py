@@ -1,0 +1,1 @@
+"""Results of runs: what is in them, what they amount to, and reading them."""
