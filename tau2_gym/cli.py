@@ -17,11 +17,12 @@ VERBS = {
 PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 """Whatever stands behind a verb is for its module to read, `--help` too."""
 
-app = typer.Typer(
-    help="Environments of tau2-bench: results, tasks, and playing.",
-    no_args_is_help=True,
-    add_completion=False,
-)
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def main() -> None:
+    """Environments of tau2-bench: results, tasks, and playing."""
 
 
 def _add(verb: str, module: str, what: str) -> None:
