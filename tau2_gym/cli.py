@@ -10,6 +10,7 @@ from rich.console import Console
 from tau2_gym.exits import REFUSED, complain
 
 VERBS = {
+    "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
 }  # fmt: skip
 """Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
