@@ -1,5 +1,6 @@
 """Steps of random, malformed, hostile and sensible actions in the domain `code`: nothing escapes, nothing is
-shared, nothing is paid for that was not earned.
+shared, nothing is paid for that was not earned, nothing makes this process work for long, and its memory does
+not grow.
 
 CONTRIBUTING tells how to take more of them.
 """
@@ -10,6 +11,7 @@ import json
 import math
 import os
 import random
+import time
 from typing import Any
 
 import pytest
@@ -17,7 +19,9 @@ import pytest
 from tau2_gym.code.tasks import load_tasks
 from tau2_gym.domains.base import get_domain
 from tests.code.helpers import TASKS, block, call, make
-from tests.envs.test_fuzz import garbage, spoiled
+from tests.envs.test_fuzz import MEGABYTES, SECONDS, garbage, megabytes, spoiled
+
+pytestmark = pytest.mark.usefixtures("clean_heap")
 
 STEPS = int(os.environ.get("FUZZ_STEPS", "1000"))
 
@@ -90,14 +94,22 @@ def test_no_action_makes_step_raise() -> None:
     untouched = info["state_key"]
     digest = get_domain(env.domain.name).sides.agent.database.row(("answer", None)).json
     ended, counts = True, {"episodes": 0, "malformed": 0, "errors": 0, "solved": 0, "answered": 0}
+    worked = slowest = warm = 0.0
+    begun = time.monotonic()
     for step in range(STEPS):
+        if step == STEPS // 10:
+            warm = megabytes()
         if ended:
             task = chance.choice(tasks)
             env.reset(seed=step, options={"task_id": task})
             counts["episodes"] += 1
         right = chance.random() < 0.02
         said = rows[task]["evaluation_criteria"]["answer"] if right else action(env, chance)
+        started, used = time.monotonic(), time.process_time()
         observation, reward, terminated, truncated, info = env.step(said)
+        slowest = max(slowest, time.monotonic() - started)
+        worked = max(worked, time.process_time() - used)
+        assert worked < SECONDS, said
         assert isinstance(observation, str)
         assert len(observation) < 150_000
         assert math.isfinite(reward)
@@ -114,7 +126,12 @@ def test_no_action_makes_step_raise() -> None:
             counts["answered"] += info["termination"] == "agent_stop"
             assert json.dumps([message.to_dict() for message in info["privileged"]["trajectory"]])
             assert env.snapshot().fork().episode.state_key == info["state_key"]
-    print(f"\ncode: {STEPS} steps, {counts}")
+    grown = megabytes() - warm
+    print(
+        f"\ncode: {STEPS} steps in {time.monotonic() - begun:.0f} s, {counts}; slowest {slowest:.1f} s; "
+        f"this process worked {worked:.3f} s in a step at most; {megabytes():.0f} MB, grown by {grown:.0f}"
+    )
+    assert grown < MEGABYTES
     assert counts["malformed"] > STEPS * 0.02
     assert counts["answered"] > counts["solved"] > 0
     assert other.snapshot().episode.state_key == untouched
