@@ -39,6 +39,21 @@ def test_a_programs_end_is_its_exit_code(
     assert not result.ok
 
 
+@pytest.mark.parametrize("name", ["stdout", "stderr", "__stdout__", "__stderr__"])
+@pytest.mark.parametrize("value", ["None", "'text'", "io.StringIO()", "object()", "io.FileIO(9)"])
+def test_a_program_may_put_anything_in_the_place_of_its_streams(
+    sandbox: LocalSandbox, name: str, value: str
+) -> None:
+    put = f"import io, os, sys\nprint(7)\nos.dup2(1, 9)\nsys.{name} = {value}"
+    result = sandbox.run(put)
+    assert (result.stdout, result.stderr, result.status) == ("7\n", "", 0)
+    if name == "stderr" and "IO" not in value:  # What it complains about is still seen.
+        result = sandbox.run(f"{put}\n1 / 0")
+        assert (result.status, "ZeroDivisionError" in result.stderr) == (1, True)
+        result = sandbox.run(f"{put}\nsys.exit('bye')")
+        assert (result.stdout, result.stderr, result.status) == ("7\n", "bye\n", 1)
+
+
 def test_the_last_expression_is_shown_if_asked(sandbox: LocalSandbox) -> None:
     assert sandbox.run("a = 6\na * 7", echo=True).stdout == "42\n"
     assert sandbox.run("a = 6\na * 7").stdout == ""

@@ -18,6 +18,10 @@ OURS += ("jail.program", "jail.warm", "jail.wire")
 """The modules of the jail. To look for them among all takes a while in a fork: each name that is looked
 at is a page that has to be copied."""
 
+_OWN: list[Any] = []
+"""Standard output and standard error as they were before any code ran: code may put anything in the place
+of `sys.stdout` and `sys.stderr`, None for example."""
+
 
 def run(code: str, main: ModuleType, *, echo: bool) -> int:
     """Run code as a program of its own, and return its exit code.
@@ -45,13 +49,13 @@ def run(code: str, main: ModuleType, *, echo: bool) -> int:
         trace = error.__traceback__
         while trace is not None and trace.tb_frame.f_code.co_filename in (__file__, ast.__file__):
             trace = trace.tb_next
-        traceback.print_exception(type(error), error, trace)
+        _complain("".join(traceback.format_exception(type(error), error, trace)))
         status = 1
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
             thread.join()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
+    for stream in (sys.stdout, sys.stderr, *_OWN):
+        with contextlib.suppress(Exception):  # What is not a stream cannot be flushed.
             stream.flush()
     return status
 
@@ -61,8 +65,16 @@ def _status(stop: SystemExit) -> int:
         return 0
     if isinstance(stop.code, int):
         return stop.code & 0xFF
-    print(stop.code, file=sys.stderr)
+    _complain(f"{stop.code}\n")
     return 1
+
+
+def _complain(text: str) -> None:
+    """Write to standard error, even if the code has left something there that cannot be written to."""
+    for stream in (sys.stderr, *_OWN[1:]):
+        with contextlib.suppress(Exception):
+            stream.write(text)
+            return
 
 
 def fresh_main() -> ModuleType:
@@ -83,6 +95,7 @@ def streams() -> None:
     sys.stderr = _stream(2, "w", "backslashreplace", buffering=1)
     for name in ("stdin", "stdout", "stderr"):
         setattr(sys, f"__{name}__", getattr(sys, name))
+    _OWN[:] = sys.stdout, sys.stderr
 
 
 def _stream(descriptor: int, mode: str, errors: str, buffering: int = -1) -> Any:
