@@ -15,6 +15,7 @@ from random import Random
 from typing import Any
 
 from tau2_gym.code.problems import FAMILIES, LEVELS, VERSION, Drawn
+from tau2_gym.code.tasks import check_commas
 from tau2_gym.domains.registry import TaskSource
 from tau2_gym.errors import ConfigError, one_of
 
@@ -112,6 +113,7 @@ def _drawn(
 
 
 def _read(options: str) -> dict[str, str]:
+    check_commas("generated", options, OPTIONS)
     given = dict[str, str]()
     for part in filter(None, options.split(",")):
         name, sign, value = part.partition("=")

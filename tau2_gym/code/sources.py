@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -34,11 +34,14 @@ from tau2_gym.code.columns import (
     trained,
     value_reader,
 )
+from tau2_gym.code.tables import Table, from_files, from_hub
+from tau2_gym.code.tasks import check_commas
 from tau2_gym.domains.registry import TaskSource
-from tau2_gym.errors import ConfigError, DataError, first_line, one_of
+from tau2_gym.errors import ConfigError, DataError, one_of
 
-VERSION = 1
-"""Of how rows are read. To be raised whenever a problem that is made of a row changes."""
+VERSION = 2
+"""Of how rows are read and graded. To be raised whenever a problem that is made of a row changes, or its
+grading does."""
 
 COUNT, TEST, TESTS, MOST = 2000, 200, 20, 1_000_000
 """How many problems to train on and to test with, and tests of a program, unless told; the most of each."""
@@ -47,8 +50,6 @@ OPTIONS = ("count", "test", "tests", "seed", "revision", "path")
 
 HELD_OUT = 5
 """Of a data set that is not split, one problem in so many is for testing."""
-
-FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,13 @@ class DataSet:
         }
         tests, seed = _number(given, "tests", TESTS, 1), _number(given, "seed", 0, 0)
         path, revision = given.get("path"), given.get("revision", self.revision)
-        tables = self._local(path) if path else self._remote(revision)
-        drawn = _drawn(tables, self.read, counts, seed)
+        found = (
+            from_files(self.name, path)
+            if path
+            else from_hub(self.hub, revision, self.splits, self.files)
+        )
+        tables = {split: Table(rows, self.read) for split, rows in found.items()}
+        drawn = _drawn(tables, counts, seed)
         if not any(drawn.values()):
             raise DataError(f"no row of {path or self.hub} is a problem of the form of {self.name}")
         if path:
@@ -112,18 +118,20 @@ class DataSet:
             source=path or f"{self.hub}@{revision}",
         )
 
-    def _warn(self, path: str, tables: Mapping[str, Sequence[Any]]) -> None:
+    def _warn(self, path: str, tables: Mapping[str, Table]) -> None:
         """Say how many rows of a file of one's own are left out, and which is the first."""
         for split, table in tables.items():
-            out = [number for number, row in enumerate(table, 1) if self.read(row) is None]
-            if out:
+            if out := table.left_out():
                 warnings.warn(
-                    f"{len(out)} of {len(table)} rows for {split} in {path} are left out, row {out[0]} "
-                    f"first: they are no problems of the form of {self.name}",
-                    stacklevel=2,
+                    f"{len(out)} of {len(table.digests)} rows that were read for {split} from {path} are "
+                    f"left out, row {out[0]} first: they are no problems of the form of {self.name}",
+                    stacklevel=3,
                 )
 
     def _options(self, options: str) -> dict[str, str]:
+        place = options.partition(",")[0].removeprefix("path=")
+        if not os.path.exists(place):  # The name of a file may have anything in it.
+            check_commas(self.name, options, OPTIONS)
         given = dict[str, str]()
         for number, part in enumerate(filter(None, options.split(","))):
             name, sign, value = part.partition("=")
@@ -138,109 +146,45 @@ class DataSet:
             raise ConfigError(f"{self.name}: name a file, as in {self.name}:data/train.parquet")
         return given
 
-    def _remote(self, revision: str) -> dict[str, Sequence[Any]]:
-        """The rows of the repository, by split."""
-        places = {
-            split: f"hf://datasets/{self.hub}@{revision}/{self.files[split]}"
-            for split in self.splits
-            if split in self.files
-        }
-        return {
-            split: _load(
-                f"{self.hub}@{revision}", "parquet", split="train", data_files=places[split]
-            )
-            if places
-            else _load(f"{self.hub}@{revision}", self.hub, split=split, revision=revision)
-            for split in self.splits
-        }
-
-    def _local(self, path: str) -> dict[str, Sequence[Any]]:
-        """The rows of a file, or of the files of a folder that begin with the names of splits."""
-        place = Path(path)
-        if place.is_dir():
-            files = {
-                split: sorted(file for file in place.glob(f"{split}*") if file.suffix in FORMATS)
-                for split in ("train", "test")
-            }
-            files = {split: found for split, found in files.items() if found}
-        else:
-            files = {"train": [place]}
-        if not files or not all(file.is_file() for found in files.values() for file in found):
-            raise ConfigError(
-                f"{self.name}: {path} is neither a file nor a folder with files that begin with train or test"
-            )
-        return {split: _load(path, *_format(found)) for split, found in files.items()}
-
-
-def _format(files: Sequence[Path]) -> Any:
-    """What `datasets` calls the format of files, and the files."""
-    (suffix,) = (
-        {file.suffix for file in files} if len({file.suffix for file in files}) == 1 else {""}
-    )
-    if suffix not in FORMATS:
-        raise one_of("format of files of problems", suffix, FORMATS)
-    return FORMATS[suffix], [str(file) for file in files]
-
-
-def _load(what: str, kind: str, files: Any = None, **options: Any) -> Sequence[Any]:
-    """Rows, loaded by `datasets`.
-
-    Raises:
-        ConfigError: it is not installed, or cannot load them.
-    """
-    try:
-        import datasets
-    except ImportError as error:
-        raise ConfigError(
-            "problems of others are loaded by datasets: pip install 'tau2-gym[data]'"
-        ) from error
-    if files is not None:
-        options |= {"data_files": files, "split": "train"}
-    try:
-        table: Sequence[Any] = datasets.load_dataset(kind, **options)
-    except (OSError, ValueError, RuntimeError, datasets.exceptions.DatasetsError) as error:
-        raise ConfigError(f"{what} cannot be loaded: {first_line(error)}") from error
-    return table
-
 
 def _drawn(
-    tables: Mapping[str, Sequence[Any]], read: Reader, counts: Mapping[str, int], seed: int
+    tables: Mapping[str, Table], counts: Mapping[str, int], seed: int
 ) -> dict[str, list[Read]]:
     """Different problems of each split, none of them in both.
 
-    Where there is a table for testing, what it asks is never trained on. Otherwise what is asked decides
+    Where there is a table for testing, none of its problems is trained on. Otherwise what is asked decides
     which problems are for testing, so that other seeds and other data sets part them in the same way.
     """
     if len(tables) > 1:
-        held = {problem.digest for problem in _problems(tables["test"], read)}
+        table = tables["test"]
+        held = {table.digest(number) for number in range(len(table.rows))}
 
-        def is_test(problem: Read) -> bool:
-            return problem.digest in held
+        def is_test(digest: str) -> bool:
+            return digest in held
     else:
 
-        def is_test(problem: Read) -> bool:
-            return int(problem.digest, 16) % HELD_OUT == 0
+        def is_test(digest: str) -> bool:
+            return int(digest, 16) % HELD_OUT == 0
 
     found: dict[str, list[Read]] = {}
     for split, count in counts.items():
         table = tables[split] if len(tables) > 1 else next(iter(tables.values()))
-        order = list(range(len(table)))
+        order = list(range(len(table.rows)))
         Random(f"{seed}/{split}").shuffle(order)
         chosen = dict[str, Read]()
-        for problem in _problems((table[number] for number in order), read):
+        for number in order:
             if len(chosen) == count:
                 break
-            if is_test(problem) == (split == "test"):
-                chosen.setdefault(problem.digest, problem)
+            problem = None if number in table.digests else table.problem(number)
+            digest = table.digests[number]
+            if digest is None or digest in chosen or is_test(digest) != (split == "test"):
+                continue
+            # What was read before was not kept, since tests of a program can be large.
+            problem = problem or table.problem(number)
+            assert problem is not None
+            chosen[digest] = problem
         found[split] = list(chosen.values())
     return found
-
-
-def _problems(rows: Any, read: Reader) -> Iterator[Read]:
-    for row in rows:
-        problem = read(row)
-        if problem is not None:
-            yield problem
 
 
 def _number(given: Mapping[str, str], name: str, default: int, low: int) -> int:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from tau2_gym.code.database import Case, Problem
 from tau2_gym.domains.registry import TaskSource
-from tau2_gym.errors import one_of
+from tau2_gym.errors import ConfigError, one_of
 
 LOADERS = {
     "generated": "tau2_gym.code.generated:load",
@@ -37,10 +39,36 @@ def load_tasks(spec: str) -> TaskSource:
     """
     name, _, options = (spec or DEFAULT).partition(":")
     if name not in LOADERS:
-        raise one_of("source of tasks", name, LOADERS)
+        raise _no_source(name)
+    if spec.endswith(":") and not options and name != "file":
+        raise ConfigError(f"nothing follows the colon of {spec!r}: leave it out, or name options")
     module, _, function = LOADERS[name].partition(":")
     source: TaskSource = getattr(importlib.import_module(module), function)(options)
     return source
+
+
+def _no_source(name: str) -> ConfigError:
+    """The error for a name that no source of tasks has, with what was probably meant."""
+    error = one_of("source of tasks", name, LOADERS)
+    file, first = name.partition(",")[0], name.partition("=")[0]
+    if first in LOADERS:
+        return ConfigError(f"{error}; write {name.replace('=', ':', 1)}")
+    if "=" not in file:
+        looks_like_one = Path(file).suffix in (".parquet", ".jsonl", ".json")
+        return ConfigError(f"{error}; for a file, write file:{name}") if looks_like_one else error
+    return ConfigError(f"{error}; options follow it, as in {DEFAULT}:{name}")
+
+
+def check_commas(source: str, options: str, known: Iterable[str]) -> None:
+    """Check that nothing but a comma comes before the options of a source, but for the first.
+
+    Raises:
+        ConfigError: something else does. It says how to write it.
+    """
+    wrong = re.compile(rf",?[\s:;?&|+]+(?=(?:{'|'.join(known)})=)")
+    if wrong.search(options):
+        right = wrong.sub(",", options).lstrip(",")
+        raise ConfigError(f"{source}: options are separated by commas: write {source}:{right}")
 
 
 def value_row(task_id: str, text: str, expected: str, code: str | None = None) -> dict[str, Any]:

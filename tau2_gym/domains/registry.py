@@ -214,6 +214,10 @@ def resolve(name: str) -> str:
     """
     if name in DOMAINS or name in _specs:
         return name
+    if name.endswith(":"):
+        raise ConfigError(
+            f"nothing follows the colon of {name!r}: leave it out, or name what is meant"
+        )
     place, tasks = _parted(name)
     spec = _specs.get(place)
     if spec is None:
@@ -233,7 +237,7 @@ def with_tasks(name: str, tasks: str) -> str:
 
     Args:
         name: as `resolve` takes it.
-        tasks: what the domain makes them from.
+        tasks: what the domain makes them from; its default if empty.
 
     Raises:
         ConfigError: there is no such domain, it does not make its tasks, or they are named twice.
@@ -244,6 +248,8 @@ def with_tasks(name: str, tasks: str) -> str:
         raise ConfigError(f"domain {plain!r} has tasks of its own, and takes no others: {tasks!r}")
     if ":" in plain:
         raise ConfigError(f"the tasks of {plain!r} are named twice: {tasks!r}")
+    if not tasks:
+        return plain
     return f"{plain}:{tasks}"
 
 

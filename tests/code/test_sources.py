@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +240,14 @@ def test_without_datasets_it_is_said_what_is_missing(monkeypatch: pytest.MonkeyP
         ("file:none.parquet", "file: none.parquet is neither a file nor a folder with files that"),
         ("file:.", "file: . is neither a file nor a folder"),
         ("taco_code:path=none", "taco_code: none is neither"),
+        (f"file:{'a' * 5000}", "file: aaaa"),
+        ("file:a\0b", "file: a\0b is neither"),
+        (
+            "deepscaler:",
+            "nothing follows the colon of 'deepscaler:': leave it out, or name options",
+        ),
+        ("file:", "file: name a file, as in file:data/train.parquet"),
+        ("rows.jsonl", "unknown source of tasks 'rows.jsonl'; allowed: "),
     ],
 )
 def test_options_are_checked(
@@ -248,10 +259,68 @@ def test_options_are_checked(
     assert str(refused.value).startswith(sentence)
 
 
+@pytest.mark.parametrize(
+    ("spec", "right"),
+    [
+        ("file:rows.jsonl:count=10", "file:rows.jsonl,count=10"),
+        ("file:rows.jsonl;count=10;seed=3", "file:rows.jsonl,count=10,seed=3"),
+        ("file:rows.jsonl?count=10&seed=3", "file:rows.jsonl,count=10,seed=3"),
+        ("file:rows.jsonl, count=10", "file:rows.jsonl,count=10"),
+        ("file:path=rows.jsonl:tests=1", "file:path=rows.jsonl,tests=1"),
+        ("deepscaler::count=10", "deepscaler:count=10"),
+        ("deepscaler:count=5:test=3", "deepscaler:count=5,test=3"),
+        ("generated:seed=3:count=5", "generated:seed=3,count=5"),
+        ("generated:count=5 difficulty=2", "generated:count=5,difficulty=2"),
+        ("rows.jsonl", "file:rows.jsonl"),
+        ("data/train.parquet,count=5", "file:data/train.parquet,count=5"),
+        ("file=rows.jsonl", "file:rows.jsonl"),
+        ("count=5", "generated:count=5"),
+    ],
+)
+def test_options_in_another_form_are_answered_with_the_right_one(
+    spec: str, right: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as refused:
+        load_tasks(spec)
+    assert str(refused.value).endswith(f" {right}")
+
+
+def test_the_name_of_a_file_may_look_like_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a:count=3.jsonl", [grpo_row(n) for n in range(1, 9)])
+    for spec in ("file:a:count=3.jsonl,count=1", "file:path=a:count=3.jsonl,count=1"):
+        assert len(load_tasks(spec).splits["train"]) == 1
+
+
+@pytest.mark.parametrize("splits", [("rows",), ("train", "test")])
+def test_a_row_is_read_once_and_again_only_if_it_is_taken(
+    splits: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = list[str]()
+
+    def read(row: Mapping[str, Any]) -> Any:
+        counted.append(row["problem"])
+        return None if row["answer"] == "3" else SETS["deepscaler"].read(row)
+
+    for split in splits:
+        start = 1000 * len(split)
+        rows = [{**row, "problem": f"{start} {row['problem']}"} for row in sums(60)]
+        path = save(tmp_path / f"{split}.jsonl", rows)
+    one = replace(SETS["deepscaler"], read=read)
+    with pytest.warns(UserWarning, match="left out, row 3 first"):
+        found = one(f"path={tmp_path if len(splits) > 1 else path},test=2")
+    assert len(found.splits["test"]) == 2
+    assert set(Counter(counted).values()) <= {1, 2}
+    assert len(counted) <= 60 * len(splits) + 2
+
+
 def test_rows_of_a_file_that_are_left_out_are_told(tmp_path: Path) -> None:
     path = save(tmp_path / "rows.jsonl", [*sums(2), {"problem": "What?", "anwser": "1"}])
     with pytest.warns(
-        UserWarning, match=r"1 of 3 rows for train in .*rows\.jsonl are left out, row 3"
+        UserWarning, match=r"1 of 3 rows .* for train from .*rows\.jsonl are left out, row 3"
     ):
         load_tasks(f"deepscaler:path={path}")
 
@@ -269,10 +338,67 @@ def test_files_of_other_kinds_and_of_other_forms_are_refused(tmp_path: Path) -> 
     text.write_text("1")
     with pytest.raises(ConfigError, match=r"unknown format of files of problems '\.txt'"):
         load_tasks(f"file:{text}")
-    broken = tmp_path / "rows.parquet"
-    broken.write_bytes(b"PAR1")
-    with pytest.raises(ConfigError, match=r"rows\.parquet cannot be loaded: "):
-        load_tasks(f"file:{broken}")
     other = save(tmp_path / "other.jsonl", sums(3))
     with pytest.raises(DataError, match=r"no row of .* is a problem of the form of taco_code"):
         load_tasks(f"taco_code:path={other}")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("rows.jsonl", b"", "{} is empty"),
+        ("rows.jsonl", b"\n \n\n", "{} is empty"),
+        ("rows.parquet", b"", "{} is empty"),
+        ("rows.parquet", b"PAR1", "{} cannot be loaded: "),
+        ("rows.parquet", b"PAR1xxxxPAR1", "{} cannot be loaded: "),
+        ("rows.jsonl", b'{"a": 1}\n{"a": \n', "{} cannot be loaded: JSON parse error: "),
+        ("rows.jsonl", bytes(range(256)), "{} cannot be loaded: JSON parse error: "),
+        ("rows.jsonl", b"1\n2\n", "{} cannot be loaded: JSON parse error: "),
+        ("rows.jsonl", b"[1, 2]\n", "no row of {} is a problem of the form of file"),
+        ("rows.jsonl", b"{}\n", "{} has no rows"),
+        ("rows.jsonl", None, "file: {} is neither a file nor a folder"),
+        ("rows.jsonl/train.jsonl", b"", "{}/train.jsonl is empty"),
+    ],
+)
+def test_a_file_that_is_broken_or_empty_takes_one_sentence_and_nothing_else(
+    name: str,
+    content: bytes | None,
+    sentence: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    datasets.enable_progress_bars()
+    file, top = tmp_path / name, tmp_path / name.partition("/")[0]
+    if content is None:
+        file.mkdir()
+    else:
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(content)
+    with pytest.raises((ConfigError, DataError)) as refused:
+        load_tasks(f"file:{top}")
+    assert str(refused.value).startswith(sentence.format(top))
+    assert "\n" not in str(refused.value)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+
+
+def test_a_table_without_rows_is_said_to_have_none(tmp_path: Path) -> None:
+    file = tmp_path / "rows.parquet"
+    datasets.Dataset.from_dict({"prompt": []}).to_parquet(file)
+    with pytest.raises(ConfigError, match=r"rows\.parquet has no rows"):
+        load_tasks(f"file:{file}")
+
+
+def test_nothing_is_shown_while_rows_are_loaded_and_all_is_as_before_afterwards(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    file = save(tmp_path / "rows.jsonl", [grpo_row(number) for number in range(10)])
+    capfd.readouterr()
+    level = logging.getLogger("datasets").level
+    for shown in (True, False):
+        (datasets.enable_progress_bars if shown else datasets.disable_progress_bars)()
+        load_tasks(f"file:{file},seed={int(shown)}")
+        assert capfd.readouterr() == ("", "")
+        assert datasets.are_progress_bars_disabled() is not shown
+    assert logging.getLogger("datasets").level == level
