@@ -5,12 +5,14 @@ with text around them; a bare JSON call `{"name": …, "arguments": {…}}` or a
 function call `f(key=value)` where `f` is a tool; an OpenAI assistant message as a dict. Text that
 merely looks odd is text. An unreadable tool call is never spoken to the user: it becomes a call of
 `INVALID_CALL`, whose result tells the agent what was wrong. The other calls are made. A message of
-more than `MAX_CHARACTERS`, not counting reasoning, is unreadable, too.
+more than `MAX_CHARACTERS`, not counting reasoning, is unreadable, too. So is, in a domain without a user, a call of a
+function that is not a tool: there is nobody to say it to, and what it holds is no answer.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import json
 import math
 import re
@@ -56,6 +58,10 @@ DONE_SCHEMA = {
 """The tool by which a solo agent ends the episode, as tau2-bench presents it."""
 
 
+MAX_NAME = 64
+"""Characters of a name that are compared with the names of tools."""
+
+
 class MalformedAction(ValueError):
     """The action looks like a tool call but cannot be read as one. The text says why."""
 
@@ -67,6 +73,7 @@ def parse_action(
     *,
     agent_stop: bool = False,
     solo: bool = False,
+    answered: bool = False,
 ) -> Message:
     """The agent's message that an action stands for. Never raises on bad content.
 
@@ -76,6 +83,7 @@ def parse_action(
         turn: number of the agent's turn, from which call ids are made: `call_<turn>_<index>`.
         agent_stop: understand the pseudo-tools `done()` and `respond(content=…)`.
         solo: understand `done()`.
+        answered: the domain has no user, and reads text for an answer.
 
     Raises:
         TypeError: the action is neither a string nor a mapping.
@@ -85,9 +93,9 @@ def parse_action(
     pseudo = (DONE, RESPOND) if agent_stop else (DONE,) if solo else ()
     try:
         if isinstance(action, str):
-            message = _from_text(action, [*tools, *pseudo] if pseudo else tools, turn)
+            message = _from_text(action, [*tools, *pseudo] if pseudo else tools, turn, answered)
         else:
-            message = _from_chat(action, tools, turn)
+            message = _from_chat(action, tools, turn, answered)
         if not (message.has_text or message.is_tool_call):
             raise MalformedAction("the message is empty")
     except MalformedAction as error:
@@ -143,7 +151,7 @@ def format_action(message: Message) -> str:
     return "\n".join(parts)
 
 
-def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
+def _from_text(text: str, tools: Collection[str], turn: int, answered: bool) -> Message:
     spoken = THINKING.sub("", text, count=1)
     if spoken.lstrip().startswith("<think>"):
         raise MalformedAction("<think> is not closed")
@@ -153,6 +161,10 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
     match = FUNCTION.match(stripped)
     if match is not None and match[1] in tools:
         return _message(None, [(match[1], _keywords(stripped))], turn)
+    if answered and match is not None and _is_meant_as_call(match[1], stripped, tools):
+        raise MalformedAction(
+            f"there is no tool {match[1][:40]!r}, only {', '.join(sorted(tools))}"
+        )
     if "<tool_call>" in stripped:
         calls = _each(BLOCK.findall(stripped), _load_call)
         around = BLOCK.sub("", stripped).strip()
@@ -164,6 +176,18 @@ def _from_text(text: str, tools: Collection[str], turn: int) -> Message:
         if bare is not None:
             return _message(None, bare, turn)
     return Message("assistant", spoken if spoken == text else stripped)
+
+
+def _is_meant_as_call(name: str, text: str, tools: Collection[str]) -> bool:
+    """Whether a text that begins like a call of a function that is not a tool is meant as a call: its name
+    is almost that of a tool, or it is one from beginning to end."""
+    if difflib.get_close_matches(name[:MAX_NAME], tools, n=1, cutoff=0.8):
+        return True
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
 
 
 def _each(items: Sequence[Any], read: Callable[[Any], Call]) -> list[Call]:
@@ -371,7 +395,9 @@ def _literal(node: ast.expr) -> Any:
     return value
 
 
-def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Message:
+def _from_chat(
+    data: Mapping[str, Any], tools: Collection[str], turn: int, answered: bool
+) -> Message:
     """An OpenAI assistant message; content given in parts is joined. A message without calls is
     read like a text: servers that do not support function calling leave calls in the content."""
     content = _listed(data.get("content"))
@@ -387,7 +413,7 @@ def _from_chat(data: Mapping[str, Any], tools: Collection[str], turn: int) -> Me
     if not isinstance(calls, list | tuple):
         raise MalformedAction("tool_calls must be a list")
     if not calls and content:
-        return _from_text(content, tools, turn)
+        return _from_text(content, tools, turn, answered)
     _check_size(content, calls)
     parsed = _message(content, _each(calls, _call), turn)
     ids = [call.get("id") if isinstance(call, Mapping) else None for call in calls]

@@ -155,7 +155,12 @@ class Session:
             raise RuntimeError(f"the agent may not act: it is the turn of {self.turn}")
         rules, version = self.rules, self.episode.world.version
         message = parse_action(
-            action, self._callable, self.turns, agent_stop=rules.agent_stop, solo=rules.solo
+            action,
+            self._callable,
+            self.turns,
+            agent_stop=rules.agent_stop,
+            solo=rules.solo,
+            answered=self.episode.domain.answered,
         )
         if rules.validate_communication and is_empty(action):
             message = Message("assistant", "")

@@ -68,9 +68,12 @@ class ActionSpace(Space[Any]):
         if not isinstance(x, str | Mapping):
             return False
         try:
-            return not is_malformed(parse_action(x, self.tools, agent_stop=self.agent_stop))
+            message = parse_action(
+                x, self.tools, agent_stop=self.agent_stop, answered=self.domain.answered
+            )
         except (ConfigError, TypeError):
             return False
+        return not is_malformed(message)
 
     @property
     def is_np_flattenable(self) -> bool:

@@ -19,7 +19,15 @@ from agents.attempts import Attempt
 from agents.oracle import OracleAgent, plan
 from agents.rollout import Player, rollout
 from agents.runs.setup import Setup
-from tau2_gym.domains import DomainSpec, TaskSource, known_domains, register, resolve, tool
+from tau2_gym.domains import (
+    DomainSpec,
+    TaskSource,
+    known_domains,
+    register,
+    resolve,
+    tool,
+    with_tasks,
+)
 from tau2_gym.domains.base import check_ready, check_split, get_domain
 from tau2_gym.domains.registry import is_known, origin_of, spec_of
 from tau2_gym.errors import ConfigError, DataError, InfrastructureError
@@ -475,6 +483,60 @@ def test_what_follows_the_name_chooses_them(making: DomainSpec) -> None:
     check_split("quiz:hard", "test")
     with pytest.raises(ConfigError, match="unknown split of quiz:hard 'dev'"):
         check_split("quiz:hard", "dev")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "look_upp(word='ANSWER:4')",
+        "lookup(word='ANSWER:4'",
+        "look_up_(  word=",
+        "search('ANSWER:4')",
+        "print(word='ANSWER:4')",
+        {"role": "assistant", "content": "lookup(word='ANSWER:4')"},
+    ],
+)
+def test_a_call_of_a_function_that_is_no_tool_is_told_which_there_are(
+    spec: DomainSpec, text: Any
+) -> None:
+    register(spec)
+    env = gym.make("tau2/quiz-v0", disable_env_checker=True).unwrapped
+    env.reset(seed=0, options={"task_id": "2+2"})
+    assert not env.action_space.contains(text)
+    observation, _, terminated, _, info = env.step(text)
+    assert observation.startswith("Error: unreadable action: there is no tool '")
+    assert "', only look_up; to call a tool, write <tool_call>" in observation
+    assert (terminated, info["malformed"], info["num_errors"]) == (False, 1, 1)
+    assert env.step("ANSWER:4")[4]["official_reward"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "look (here): ANSWER:4",
+        "f(x=3) is ANSWER:4",
+        "P(X=1) (or so): ANSWER:4",
+        "ANSWER:4",
+        "(2, 2) ANSWER:4",
+    ],
+)
+def test_a_text_that_only_begins_with_brackets_is_text(spec: DomainSpec, text: str) -> None:
+    register(spec)
+    env = gym.make("tau2/quiz-v0", disable_env_checker=True).unwrapped
+    env.reset(seed=0, options={"task_id": "2+2"})
+    assert env.action_space.contains(text)
+    _, _, terminated, _, info = env.step(text)
+    assert (terminated, info["official_reward"], info["malformed"]) == (True, 1.0, 0)
+
+
+def test_nothing_after_a_colon_is_refused(making: DomainSpec) -> None:
+    register(making)
+    for name in ("quiz:", "code:", "tests:"):
+        with pytest.raises(ConfigError, match=f"nothing follows the colon of '{name}'"):
+            get_domain(name)
+    with pytest.raises(ConfigError, match="nothing follows the colon of 'code:generated:'"):
+        get_domain("code:generated:")
+    assert with_tasks("quiz", "") == "quiz"
 
 
 def test_an_environment_takes_them_by_themselves(making: DomainSpec) -> None:
