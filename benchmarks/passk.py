@@ -15,6 +15,7 @@ from rich.console import Console
 
 from agents.models import ChatOptions
 from agents.runs.driver import attempts_at, chosen_tasks, play_missing
+from agents.runs.floors import check_floors, play_floors
 from agents.runs.options import (
     AGENT_MODEL,
     WHAT,
@@ -26,10 +27,12 @@ from agents.runs.setup import Setup, bypass, make_player, unjudged
 from agents.runs.store import Store
 from tau2_gym.exits import PLAIN, Command, end_with_faults, ending
 from tau2_gym.journal import to_json, write_json
-from tau2_gym.results.summary import WIDE, summarise, table
+from tau2_gym.results.curves import check_plot, plot
+from tau2_gym.results.summary import summarise
+from tau2_gym.results.table import WIDE, remarks, table
 from tau2_gym.rewards import PRESETS
 from tau2_gym.users import without_address
-from tau2_gym.values import address
+from tau2_gym.values import address, listed
 
 app = typer.Typer(add_completion=False)
 
@@ -49,8 +52,23 @@ class Evaluation(PlayOptions):
             "--keep-tokens",
         ),
     ] = False
+    floors: Annotated[
+        str,
+        option(
+            WHAT,
+            "Agents without a model that play the same tasks for comparison, with commas, or none.",
+        ),
+    ] = "noop"
     judge_model: Annotated[str, option(JUDGE, "For example gpt-4.1.")] = ""
     judge_url: Annotated[str | None, option(JUDGE, "An OpenAI-compatible server.")] = None
+
+    def named_floors(self) -> tuple[str, ...]:
+        """The agents of `floors`.
+
+        Raises:
+            ConfigError: the option names nothing.
+        """
+        return () if self.floors == "none" else listed(self.floors, "--floors")
 
     def setup(self) -> Setup:
         """As its base, with a judge, if there is one."""
@@ -92,6 +110,12 @@ def main(
             dir_okay=False,
         ),
     ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot", help="Draw pass@k and pass^k over k: PNG, SVG or PDF.", dir_okay=False
+        ),
+    ] = None,
 ) -> None:
     """Play every task several times and print pass@k and pass^k.
 
@@ -103,10 +127,12 @@ def main(
     if not console.is_terminal:
         console = Console(width=WIDE)
     with ending(console):
-        evaluate(options, output, console)
+        evaluate(options, output, picture, console)
 
 
-def evaluate(options: Evaluation, output: Path | None, console: Console) -> None:
+def evaluate(
+    options: Evaluation, output: Path | None, picture: Path | None, console: Console
+) -> None:
     """Play what is not yet there, write the summary, and print it.
 
     Raises:
@@ -119,6 +145,9 @@ def evaluate(options: Evaluation, output: Path | None, console: Console) -> None
     names, note = options.domains_played()
     setup = options.setup()
     setup.check(names, split, k)
+    check_floors(floors := options.named_floors(), names)
+    if picture is not None:
+        check_plot(picture)
     attempts = attempts_at(setup, chosen_tasks(setup, names, split or "", ids), k)
     loaded = {name: setup.domain(name) for name in names}
     revisions = {name: domain.revision for name, domain in loaded.items()}
@@ -134,6 +163,7 @@ def evaluate(options: Evaluation, output: Path | None, console: Console) -> None
         console.print(said, **PLAIN)
     play_missing(setup, player, attempts, store, workers=options.workers, console=console)
     rows = [store.records[attempt.key] for attempt in attempts]
+    left = unjudged(setup, attempts)
     summary = {
         "config": {
             **store.setup,
@@ -148,11 +178,16 @@ def evaluate(options: Evaluation, output: Path | None, console: Console) -> None
             },
         },
         "wall_time_seconds": round(time.perf_counter() - begun, 3),
-        **summarise(rows, k, setup.seed, unjudged(setup, attempts)),
+        **summarise(rows, k, setup.seed, left, loaded),
+        "floors": play_floors(floors, setup, attempts, k, options.workers, left),
     }
     write_json(store.summary_path, summary)
     title = f"{setup.agent} with user {without_address(setup.user)}, {len(rows)} attempts, % with 95 % intervals"
     console.print(table(summary, k, title, console.width))
+    for said in remarks(summary):
+        console.print(said, **PLAIN)
+    if picture is not None:
+        plot(summary, k, title.partition(", %")[0], picture)
     console.print(f"Attempts: {store.path}\nSummary:  {store.summary_path}", **PLAIN)
     end_with_faults(console, rows)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, from_json, read_json, to_json, write_json, writing
-from tau2_gym.results.record import Key, problem
+from tau2_gym.results.record import SCHEMA, Key, check_schema, problem
 
 
 class Store:
@@ -52,7 +52,7 @@ class Store:
         if path.exists():
             self._check_setup()
             self._load(revisions)
-        write_json(self.setup_path, self.setup)
+        write_json(self.setup_path, {"schema": SCHEMA, **self.setup})
 
     def _check_setup(self) -> None:
         if not self.setup_path.exists():
@@ -61,6 +61,7 @@ class Store:
                 "or --fresh to start over"
             )
         before = read_json(self.setup_path)
+        check_schema(self.path, before.pop("schema", SCHEMA))
         changed = sorted(
             name
             for name in before.keys() | self.setup.keys()

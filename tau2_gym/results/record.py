@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tau2_gym.completion.metering import Usage
+from tau2_gym.errors import DataError
 from tau2_gym.journal import to_json
 from tau2_gym.rewards import Ledger
 
@@ -105,6 +107,34 @@ class Record:
         """Enter what the last turn earned in place of what was entered before."""
         self.rewards[-1] = ledger
         self.reward = sum((sum(each.values()) for each in self.rewards), 0.0)
+
+
+def check_schema(path: Path, version: Any) -> None:
+    """Check that results can be read.
+
+    Args:
+        path: the results.
+        version: of their form.
+
+    Raises:
+        DataError: it is newer than this package.
+    """
+    if type(version) is not int or not 1 <= version <= SCHEMA:
+        raise DataError(
+            f"{path} has results of schema {version!r}, and this tau2-gym reads up to {SCHEMA}: use the one that "
+            "wrote them, or a newer one"
+        )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a line of results. It stands in `schema.json`, too, beside this module."""
+    found = records().json_schema()
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:tau2-gym:results:{SCHEMA}",
+        "title": "An attempt",
+        **{key: value for key, value in found.items() if key != "title"},
+    }
 
 
 @cache

@@ -10,7 +10,7 @@ from typing import Any
 
 from tau2_gym.errors import DataError
 from tau2_gym.journal import Journal, read_json
-from tau2_gym.results.record import SCHEMA, Key, TaskKey, defaults, unreadable
+from tau2_gym.results.record import SCHEMA, Key, TaskKey, check_schema, defaults, unreadable
 
 Row = dict[str, Any]
 """A `Record` as plain data."""
@@ -82,12 +82,7 @@ def read_run(path: str | Path) -> Run:
         raise DataError(f"{path}: there is no such file")
     setup = path.with_suffix(".config.json")
     config = read_json(setup) if setup.exists() else {}
-    version = config.get("schema", SCHEMA)
-    if not isinstance(version, int) or version > SCHEMA:
-        raise DataError(
-            f"{path} was written by a newer tau2-gym: its results have schema {version!r}, and this one "
-            f"reads up to {SCHEMA}"
-        )
+    check_schema(path, config.get("schema", SCHEMA))
     rows = {key_of(row): row for row in _rows(path)}
     if not rows:
         raise DataError(f"{path} holds no results")

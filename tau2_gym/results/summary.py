@@ -1,22 +1,22 @@
-"""The outcome of a run: numbers by domain and overall, and a table of them.
+"""The outcome of a run: numbers by domain and overall.
 
 Two things can be missing. A *fault* left an attempt without a result, so that the numbers lie between
 bounds: all such attempts failed, or all of them succeeded. A *task* that needs a judge is left out
-entirely if there is none: the attempts at it that fail without one would otherwise stay, and those
-that
-may have passed would not.
+entirely if there is none: the attempts at it that fail without one would otherwise stay, and those that may
+have passed would not.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import fsum
 from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-
+from tau2_gym.domains.base import Domain
+from tau2_gym.results.confirmation import wanted, writes
 from tau2_gym.results.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 from tau2_gym.results.record import SUCCESS, TaskKey
 from tau2_gym.results.votes import maj_over_tasks, mean_over_tasks
@@ -28,7 +28,11 @@ FAULTS = ("excluded", "failed", "solved")
 
 
 def summarise(
-    rows: Sequence[Row], k: int, seed: int, unjudged: Collection[TaskKey] = ()
+    rows: Sequence[Row],
+    k: int,
+    seed: int,
+    unjudged: Collection[TaskKey] = (),
+    domains: Mapping[str, Domain] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The numbers of a run: `overall` and `by_domain`.
 
@@ -37,14 +41,16 @@ def summarise(
         k: up to which k to compute pass@k and pass^k.
         seed: of the bootstrap.
         unjudged: tasks that need a judge, in a run without one.
+        domains: those whose policies and tools tell which changes ask for the user's yes.
     """
     left_out = {*unjudged, *(_task(row) for row in rows if _ungraded(row))}
-    domains = list(dict.fromkeys(row["domain"] for row in rows))
+    names = dict.fromkeys(row["domain"] for row in rows)
+    asking = {name: domain for name, domain in domains.items() if wanted(domain)}
     return {
-        "overall": _group(rows, k, seed, left_out),
+        "overall": _group(rows, k, seed, left_out, asking),
         "by_domain": {
-            domain: _group([row for row in rows if row["domain"] == domain], k, seed, left_out)
-            for domain in domains
+            name: _group([row for row in rows if row["domain"] == name], k, seed, left_out, asking)
+            for name in names
         },
     }
 
@@ -58,7 +64,13 @@ def _ungraded(row: Row) -> bool:
     return row["fault"] is None and row["official_reward"] is None
 
 
-def _group(rows: Sequence[Row], k: int, seed: int, left_out: Collection[TaskKey]) -> dict[str, Any]:
+def _group(
+    rows: Sequence[Row],
+    k: int,
+    seed: int,
+    left_out: Collection[TaskKey],
+    asking: Mapping[str, Domain],
+) -> dict[str, Any]:
     covered = [row for row in rows if _task(row) not in left_out]
     played = [row for row in covered if row["fault"] is None]
     metrics = {
@@ -98,11 +110,47 @@ def _group(rows: Sequence[Row], k: int, seed: int, left_out: Collection[TaskKey]
             name: sum(row["usage"][name] for row in rows)
             for name in ("prompt_tokens", "completion_tokens")
         },
+        "per_success": _per_success(rows, played),
+        "confirmation": _confirmation(played, asking),
         "terminations": dict(Counter(row["termination"] for row in rows if row["fault"] is None)),
         "faults": dict(Counter(row["fault"] for row in rows if row["fault"] is not None)),
         "ungraded": [
             task_id for _, task_id in sorted({_task(row) for row in rows} & set(left_out))
         ],
+    }
+
+
+def _per_success(rows: Sequence[Row], played: Sequence[Row]) -> dict[str, float] | None:
+    """What all attempts took, divided by those that succeeded: tokens of the agent, and the cost of both sides
+    in dollars. None if none did."""
+    successes = sum(row["official_reward"] >= SUCCESS for row in played)
+    if not successes:
+        return None
+    sides = [row[name] for row in rows for name in ("usage", "user_usage")]
+    tokens = sum(row["usage"]["prompt_tokens"] + row["usage"]["completion_tokens"] for row in rows)
+    return {
+        "tokens": tokens / successes,
+        "cost": fsum(side["cost"] for side in sides) / successes,
+    }
+
+
+def _confirmation(played: Sequence[Row], asking: Mapping[str, Domain]) -> dict[str, int] | None:
+    """How often the agent changed something without the user's yes, where the policy asks for it; None where it
+    does not."""
+    found = [
+        (row, writes(row["messages"], asking[row["domain"]]))
+        for row in played
+        if row["domain"] in asking
+    ]
+    if not found:
+        return None
+    successes = [each for row, each in found if row["official_reward"] >= SUCCESS]
+    return {
+        "writes": sum(each.made for _, each in found),
+        "unconfirmed": sum(each.unconfirmed for _, each in found),
+        "attempts": sum(each.unconfirmed > 0 for _, each in found),
+        "successes": len(successes),
+        "successes_unconfirmed": sum(each.unconfirmed > 0 for each in successes),
     }
 
 
@@ -138,85 +186,3 @@ def _pass(
         },
         seed,
     )
-
-
-NAMES = 30
-"""Columns of a domain's name; of a longer one, with the tasks it is to make, the beginning is shown."""
-
-WIDE = 122
-"""Columns that the full table takes, with all its intervals."""
-
-
-def table(summary: dict[str, Any], k: int, title: str, width: int) -> Table:
-    """The summary for the terminal: percentages with their 95 % intervals, or with their bounds
-    where there were faults. Where all attempts end with answers, mean@k and maj@k are shown. On a terminal
-    narrower than `WIDE` there are fewer columns, and only the first metric has its interval. The summary file has them all."""
-    result = Table(
-        title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1)
-    )
-    result.add_column("domain", no_wrap=True, max_width=NAMES)
-    shown = ["pass@1"] + ([f"pass@{k}", f"pass^{k}"] if k > 1 else [])
-    if k > 1 and all(f"maj@{k}" in group["bounds"] for group in summary["by_domain"].values()):
-        shown = [f"mean@{k}", f"maj@{k}", f"pass@{k}"]  # of k attempts, mean@k is pass@1
-    extras = {"turns": "num_turns", "errors": "num_errors", "viol.": "ownership_violations"}
-    if width < WIDE:
-        extras = {}
-    for name in ("tasks", *shown, "partial", *extras, "faults"):
-        result.add_column(name, justify="right", no_wrap=True)
-    groups = {**summary["by_domain"]}
-    if len(groups) > 1:
-        groups["overall"] = summary["overall"]
-    for name, group in groups.items():
-        covered, tasks = group["tasks_covered"], group["tasks"]
-        result.add_row(
-            name,
-            str(tasks) if covered == tasks else f"{covered} of {tasks}",
-            *(
-                _value(group, metric, interval=width >= WIDE or metric == shown[0])
-                for metric in shown
-            ),
-            _number(group["partial_score"], 2),
-            *(_number(group[name], 1) for name in extras.values()),
-            str(sum(group["faults"].values())),
-            style="bold" if name == "overall" else None,
-        )
-    result.caption = caption(summary)
-    return result
-
-
-def caption(summary: dict[str, Any]) -> str | None:
-    """What the table's numbers do not cover: faults and tasks without a judge, if there were any."""
-    overall = summary["overall"]
-    notes = []
-    if overall["faults"]:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in overall["faults"].items())
-        notes.append(
-            f"Faults ({kinds}) left attempts without a result. Where there are any, pass@k and pass^k "
-            "are given as worst–best: as if all of them had failed, or succeeded. The other columns "
-            "leave them out."
-        )
-    if overall["ungraded"]:
-        missing, tasks = len(overall["ungraded"]), overall["tasks"]
-        notes.append(
-            f"{missing} of {tasks} tasks need a judge and have not been graded: no number covers "
-            "them. Name a judge with --judge-model."
-        )
-    return " ".join(notes) or None
-
-
-def _value(group: dict[str, Any], name: str, interval: bool) -> str:
-    """A metric in percent: with its interval, or as its bounds where attempts have no result."""
-    if group["faults"]:
-        worst, best = group["bounds"][name]["worst"], group["bounds"][name]["best"]
-        return "–" if worst is None else f"{100 * worst:.1f}–{100 * best:.1f}"
-    metric = group["pass"]["excluded"][name]
-    if metric["value"] is None:
-        return "–"
-    if not interval:
-        return f"{100 * metric['value']:.1f}"
-    low, high = 100 * metric["low"], 100 * metric["high"]
-    return f"{100 * metric['value']:.1f} [{low:.0f}, {high:.0f}]"
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from tau2_gym.results.summary import WIDE, caption, summarise, table
+from tau2_gym.domains.base import get_domain
+from tau2_gym.results.summary import summarise
+from tau2_gym.results.table import WIDE, caption, remarks, table
 
 
 def row(task_id: str, official: float | None, **changes: Any) -> dict[str, Any]:
@@ -305,3 +307,59 @@ def test_of_32_attempts_pass_at_32_is_shown() -> None:
 def test_what_nobody_knows_is_a_dash() -> None:
     line = cells(printed([row("1", None)], 2))[3]
     assert line == ["retail", "0 of 1", "–", "–", "–", "–", "–", "–", "–", "0"]
+
+
+def talk(*, agreed: bool) -> list[dict[str, Any]]:
+    call = {"name": "cancel_pending_order", "arguments": {}, "id": "1"}
+    return [
+        {"role": "assistant", "content": "Hi!"},
+        {"role": "user", "content": "Cancel #W1."},
+        {"role": "assistant", "content": "Shall I?"},
+        {"role": "user", "content": "Yes." if agreed else "Why?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+    ]
+
+
+def test_changes_before_the_users_yes() -> None:
+    rows = [
+        row("1", 1.0, messages=talk(agreed=True)),
+        row("1", 1.0, messages=talk(agreed=False)),
+        row("2", 0.0, messages=talk(agreed=False) * 2),
+        row("2", None, messages=talk(agreed=False), **FAULTY),
+    ]
+    summary = summarise(rows, 1, 0, domains={"retail": get_domain("retail")})
+    assert summary["by_domain"]["retail"]["confirmation"] == {
+        "writes": 4,
+        "unconfirmed": 3,
+        "attempts": 2,
+        "successes": 2,
+        "successes_unconfirmed": 1,
+    }
+    assert list(remarks(summary)) == [
+        "Changes before the user had said yes: retail 3 of 4 (in 1 of 2 successes).",
+        "Per success: 24 tokens of the agent, $0.5000 for both sides.",
+    ]
+
+
+def test_domains_that_do_not_ask_for_a_yes_are_not_judged_by_it() -> None:
+    rows = [row("1", 0.0, domain="telecom", messages=talk(agreed=False))]
+    summary = summarise(rows, 1, 0, domains={"telecom": get_domain("telecom")})
+    assert summary["overall"]["confirmation"] is None
+    assert summary["overall"]["per_success"] is None
+    assert list(remarks(summary)) == []
+
+
+def test_floors_are_rows_below_each_domain() -> None:
+    rows = [row("1", 1.0), row("1", 1.0, domain="airline")]
+    summary = summarise(rows, 1, 0)
+    summary["floors"] = {
+        "noop": summarise([{**each, "official_reward": 0.0} for each in rows], 1, 0)
+    }
+    buffer = StringIO()
+    Console(file=buffer, width=WIDE).print(table(summary, 1, "title", WIDE))
+    shown = [line.split()[:3] for line in buffer.getvalue().splitlines()[4:-1]]
+    assert shown == [
+        ["retail", "1", "100.0"], ["noop", "1", "0.0"],
+        ["airline", "1", "100.0"], ["noop", "1", "0.0"],
+        ["overall", "2", "100.0"], ["noop", "2", "0.0"],
+    ]  # fmt: skip

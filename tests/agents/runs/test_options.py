@@ -15,7 +15,7 @@ from benchmarks import conformance, driver, exploits, passk, speed
 from trainers import collect, grpo, rft, sft
 
 OF_THEIR_OWN = {
-    passk.Evaluation: {"reward", "keep_tokens", "judge_model", "judge_url"},
+    passk.Evaluation: {"reward", "keep_tokens", "floors", "judge_model", "judge_url"},
     collect.Play: {"pool"},
 }
 DIFFERENT = {"agent", "num_samples", "temperature", "user_temperature"}

@@ -168,3 +168,16 @@ def test_what_is_written_is_json_for_any_reader(path: Path) -> None:
         {"arguments": {"amount": None, "most": [None]}}
     ]
     assert read_json(store.summary_path) == {"value": None, "kept": 0.5}
+
+
+def test_results_of_a_newer_form_are_refused_and_older_ones_resumed(path: Path) -> None:
+    Store(path, SETUP, REVISIONS).add(row("1"))
+    setup = path.with_suffix(".config.json")
+    written = read_json(setup)
+    assert written["schema"] == 1
+    write_json(setup, {**written, "schema": 2})
+    with pytest.raises(DataError, match="has results of schema 2, and this tau2-gym reads up to 1"):
+        Store(path, SETUP, REVISIONS)
+    del written["schema"]
+    write_json(setup, written)
+    assert set(Store(path, SETUP, REVISIONS).records) == {("retail", "1", 0)}
