@@ -20,6 +20,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
+from tau2_gym.cli import VERBS
 from tau2_gym.sandbox.local import available
 from tests.chat_server import ChatServer, puppet
 
@@ -171,6 +172,8 @@ def test_a_command_is_one(
     command = " ".join(words)
     if not words or any(command.startswith(start) for start in ELSEWHERE):
         return
+    if words[0] == "tau2-gym":
+        words = ["python", "-m", VERBS[words[1]][0], *words[2:]]
     assert words[:2] == ["python", "-m"], "neither ours, nor named in ELSEWHERE"
     name, arguments = words[2], words[3:]
     if name in CHECKERS:
