@@ -2,7 +2,8 @@
 
 Episodes fork and are restored, and interpreters are not. So what is kept is the code that was run: each
 call starts a fresh interpreter, runs all earlier code again, and then its own. The state is therefore a
-function of the calls so far, in every fork and in every process.
+function of the calls so far, in every fork and in every process. What the earlier code takes is bounded:
+once all of it takes too long, the next call begins with nothing.
 """
 
 from __future__ import annotations
@@ -18,7 +19,15 @@ from tau2_gym.sandbox.base import Result
 from tau2_gym.sandbox.choice import sandbox
 from tau2_gym.sandbox.local import LocalSandbox
 
+EARLIER_SECONDS = 20.0
+"""That all code whose state is kept may take together."""
+
 STARTED_AGAIN = "(The interpreter was started again: what earlier calls had defined is gone.)"
+TOO_SLOW = (
+    "(The interpreter was started again: all calls since its start took more than "
+    f"{EARLIER_SECONDS:g} seconds together, and what they had defined is gone.)"
+)
+"""What the agent is told where state was dropped."""
 
 
 class KernelTools(CodeTools):
@@ -29,40 +38,49 @@ class KernelTools(CodeTools):
         """Run Python code and return what it prints.
 
         The value of a last line that is an expression is printed, too. Variables, functions and imports of
-        earlier calls are kept, unless a call was stopped. There is no network.
+        earlier calls are kept, unless a call was stopped or all of them took more than 20 seconds. There is
+        no network.
 
         Args:
             code: The Python code to run.
         """
         cell, earlier = bare(code), self.db.kernel.cells
-        result, cells = continued(earlier, cell)
+        result, cells, lost = continued(earlier, cell)
         self.db.kernel = Kernel(cells=cells)
-        lost = bool(earlier) and len(cells) <= len(earlier)
-        return f"{told(result)}\n{STARTED_AGAIN}" if lost else told(result)
+        return f"{told(result)}\n{lost}" if lost else told(result)
 
 
-def continued(earlier: Sequence[str], cell: str) -> tuple[Result, list[str]]:
-    """What comes of code after other code, and the code that the state then follows from.
+def continued(earlier: Sequence[str], cell: str) -> tuple[Result, list[str], str]:
+    """What comes of code after other code, the code that the state then follows from, and what the agent
+    is told of state that was dropped, if any was.
 
     Earlier code may end the interpreter when it is run again, although it did not before: it looks at
     the clock, say, takes almost all of its time, or has closed what its next piece comes from. That is
-    the doing of whoever wrote it, not of the sandbox. So the interpreter is then a new one, too.
+    the doing of whoever wrote it, not of the sandbox. So the interpreter is then a new one, too. It also is
+    where the earlier code takes more than `EARLIER_SECONDS` this time, and the next one will be where it does
+    so with this code.
 
     Raises:
         InfrastructureError: the sandbox failed.
     """
+    seconds = 0.0
     try:
         with _local().session(limits=LIMITS) as session:
             for code in earlier:
-                session.run(code, echo=True)
-                if session.over:
+                seconds += session.run(code, echo=True).seconds
+                if session.over or seconds > EARLIER_SECONDS:
                     break
             else:
                 result = session.run(cell, echo=True)
-                return result, [] if session.over else [*earlier, cell]
+                if session.over:
+                    return result, [], STARTED_AGAIN if earlier else ""
+                if seconds + result.seconds > EARLIER_SECONDS:
+                    return result, [], TOO_SLOW
+                return result, [*earlier, cell], ""
     except ConfigError as error:
         raise InfrastructureError(str(error)) from error
-    return continued([], cell)
+    result, cells, _ = continued([], cell)
+    return result, cells, STARTED_AGAIN if seconds <= EARLIER_SECONDS else TOO_SLOW
 
 
 def ready() -> None:

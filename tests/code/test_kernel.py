@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
 import pytest
 
 from tau2_gym.code import kernel, tools
-from tau2_gym.code.kernel import STARTED_AGAIN
+from tau2_gym.code.kernel import EARLIER_SECONDS, STARTED_AGAIN, TOO_SLOW
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.sandbox import FusionSandbox, Limits, choice
+from tau2_gym.sandbox import FusionSandbox, Limits, Result, choice
 from tests.code.helpers import TASKS, call
 
 
@@ -80,6 +82,58 @@ def test_code_that_ends_the_interpreter_only_when_it_is_run_again_is_no_fault(
     monkeypatch.setattr(kernel, "LIMITS", Limits(seconds=0.5, memory_mb=256))
     assert says(env, "kept = 2\nkept") == f"2\n{STARTED_AGAIN}"
     assert says(env, "kept") == "2"
+
+
+class Clock:
+    """A local sandbox whose pieces of code take as many seconds as they say, for which nobody waits."""
+
+    def __init__(self) -> None:
+        self.over, self.ran, self.slower = False, list[str](), 0.0
+
+    @contextlib.contextmanager
+    def session(self, **_: Any) -> Iterator[Clock]:
+        yield self
+
+    def run(self, code: str, *, echo: bool) -> Result:
+        self.ran.append(code)
+        return Result(f"ran {len(self.ran)}", "", 0, seconds=float(code) + self.slower)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr(kernel, "_local", lambda: made)
+    return made
+
+
+def test_earlier_code_is_not_run_again_for_longer_than_a_while(env: Any, clock: Clock) -> None:
+    told = [says(env, "9") for _ in range(6)]
+    slow = [text.endswith(TOO_SLOW) for text in told]
+    assert slow == [False, False, True, False, False, True]
+    assert len(clock.ran) == 2 * (1 + 2 + 3)
+    assert not any(STARTED_AGAIN in text for text in told)
+
+
+def test_state_is_dropped_only_beyond_the_bound(env: Any, clock: Clock) -> None:
+    assert says(env, str(EARLIER_SECONDS)) == "ran 1"
+    assert says(env, "0") == "ran 3"
+    assert says(env, "0.5") == f"ran 6\n{TOO_SLOW}"
+    assert says(env, "1") == "ran 7"
+
+
+def test_earlier_code_that_is_slower_this_time_is_given_up(env: Any, clock: Clock) -> None:
+    for _ in range(4):
+        says(env, "5")
+    clock.ran.clear()
+    clock.slower = 3.0
+    assert says(env, "1") == f"ran 4\n{TOO_SLOW}"
+    assert clock.ran == ["5", "5", "5", "1"]
+    assert says(env, "2") == "ran 6"  # after the one piece that was kept
+
+
+def test_a_lone_call_that_takes_too_long_leaves_nothing_behind(env: Any, clock: Clock) -> None:
+    assert says(env, "21") == f"ran 1\n{TOO_SLOW}"
+    assert says(env, "1") == "ran 2"
 
 
 def test_an_agent_cannot_make_its_attempt_one_that_is_not_scored(env: Any) -> None:
