@@ -62,7 +62,7 @@ class Response(BaseModel):
     run_result: Ran | None = None
 
 
-def serve(sandbox: LocalSandbox, body: bytes) -> dict[str, Any]:
+def serve(sandbox: LocalSandbox, body: bytes | bytearray) -> dict[str, Any]:
     """The response to a request.
 
     Args:

@@ -28,6 +28,12 @@ from tau2_gym.sandbox.local import LocalSandbox
 LONGEST_BODY = 64 * 2**20
 """Bytes of a request."""
 
+BODIES = 4 * LONGEST_BODY
+"""Bytes that the bodies of all requests together may hold: each is in memory until it is answered."""
+
+PIECE = 2**16
+"""Bytes that are read of a body at a time."""
+
 CONNECTIONS = 1024
 """Open at a time; further ones are closed."""
 
@@ -37,6 +43,30 @@ IDLE = 120.0
 app = typer.Typer(add_completion=False)
 
 
+class Room:
+    """Bytes that many threads share.
+
+    Args:
+        free: how many there are.
+    """
+
+    def __init__(self, free: int) -> None:
+        self.free = free
+        self._lock = threading.Lock()
+
+    def take(self, count: int) -> bool:
+        """Take some, if there are as many."""
+        with self._lock:
+            enough = count <= self.free
+            self.free -= count * enough
+            return enough
+
+    def give_back(self, count: int) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self.free += count
+
+
 class SandboxServer(ThreadingHTTPServer):
     """The server.
 
@@ -44,6 +74,8 @@ class SandboxServer(ThreadingHTTPServer):
         address: host and port; port 0 is a free one.
         sandbox: runs the code. Its limits are the most that a request may ask for.
         waiting: requests that may wait for their turn; further ones are told to come again (503).
+        bodies: bytes that the bodies of all requests together may hold; a request that would take more is
+            told to come again, too.
     """
 
     daemon_threads = True
@@ -51,10 +83,15 @@ class SandboxServer(ThreadingHTTPServer):
     request_queue_size = 512
 
     def __init__(
-        self, address: tuple[str, int], sandbox: LocalSandbox, waiting: int = 1024
+        self,
+        address: tuple[str, int],
+        sandbox: LocalSandbox,
+        waiting: int = 1024,
+        bodies: int = BODIES,
     ) -> None:
         self.sandbox = sandbox
         self.places = threading.BoundedSemaphore(sandbox.at_once + waiting)
+        self.room = Room(bodies)
         self.connections: set[socket.socket] = set()
         super().__init__(address, Handler)
 
@@ -111,10 +148,11 @@ class Handler(BaseHTTPRequestHandler):
         """`/run_code`."""
         try:
             length = self._length()
-            with self._place() as free:
-                body = self._body(length, keep=free)
+            with self._place() as free, self._body(length, keep=free) as body:
                 if not free:
                     raise Refused(503, "too many requests are waiting")
+                if body is None:
+                    raise Refused(503, "the requests that are waiting hold too much")
                 said = serve(self.server.sandbox, body)
         except Refused as error:
             self._say(error.status, {"detail": str(error)})
@@ -147,19 +185,31 @@ class Handler(BaseHTTPRequestHandler):
         self.close_connection = keep
         return int(length)
 
-    def _body(self, length: int, *, keep: bool) -> bytes:
-        """The body, read to its end; nothing of it if it is not to be kept."""
-        body = bytearray()
-        left = length
-        while left:
-            piece = self.rfile.read(min(left, 2**20))
-            if not piece:
-                self.close_connection = True
-                raise Refused(400, "the body is shorter than its Content-Length")
-            left -= len(piece)
-            if keep:
-                body += piece
-        return bytes(body)
+    @contextlib.contextmanager
+    def _body(self, length: int, *, keep: bool) -> Iterator[bytearray | None]:
+        """The body, read to its end; None if it is not to be kept, or there is no room for it. The room is
+        taken as the body comes, so that whoever announces much and sends little keeps nobody out."""
+        body: bytearray | None = bytearray() if keep else None
+        room, held = self.server.room, 0
+        try:
+            while length:
+                piece = self.rfile.read1(min(length, PIECE))
+                if not piece:
+                    self.close_connection = True
+                    raise Refused(400, "the body is shorter than its Content-Length")
+                length -= len(piece)
+                if body is None:
+                    continue
+                if room.take(len(piece)):
+                    held += len(piece)
+                    body += piece
+                else:
+                    body = None
+                    room.give_back(held)
+                    held = 0
+            yield body
+        finally:
+            room.give_back(held)
 
     def _say(self, status: int, what: Any) -> None:
         body = json.dumps(what).encode()

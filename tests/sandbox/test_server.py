@@ -251,6 +251,34 @@ def test_calls_beyond_those_that_may_wait_are_told_to_come_again(sandbox: LocalS
         assert results == ["1\n"] * 6  # Those that were told so came again.
 
 
+def test_bodies_hold_so_much_memory_together_and_no_more(sandbox: LocalSandbox) -> None:
+    large = asking("print(1)", stdin="x" * 600_000)
+    raw = json.dumps(large).encode()
+    head = "POST /run_code HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    start = f"{head}Content-Length: {len(raw)}\r\n\r\n".encode()
+    with serving(sandbox, bodies=1_000_000) as server:
+        with socket.create_connection(server.server_address[:2], timeout=60) as slow:
+            slow.sendall(start + raw[:500_000])
+            assert settles(lambda: server.room.free == 500_000)
+            status, said = post(server, large)
+            assert (status, said["detail"]) == (503, "the requests that are waiting hold too much")
+            assert post(server, asking("print(1)"))[0] == 200  # what is small has room
+            assert server.room.free == 500_000
+            slow.sendall(raw[500_000:])
+            assert slow.recv(65536).startswith(b"HTTP/1.1 200 OK")
+            assert settles(lambda: server.room.free == 1_000_000)
+            slow.sendall(start + raw[:500_000])
+            assert settles(lambda: server.room.free == 500_000)
+        assert settles(lambda: server.room.free == 1_000_000)  # It has hung up.
+        assert post(server, large)[0] == 200
+        assert post(server, b"{")[0] == 422
+        assert server.room.free == 1_000_000
+
+
+def test_the_longest_body_fits() -> None:
+    assert server_module.BODIES >= server_module.LONGEST_BODY
+
+
 def test_connections_beyond_the_bound_are_closed(
     sandbox: LocalSandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
