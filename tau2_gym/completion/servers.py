@@ -11,10 +11,12 @@ check once and fail immediately, so a run whose server never comes back soon end
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from tau2_gym.completion.clocks import stopped_clocks
@@ -28,6 +30,9 @@ LOOK = 10.0
 """Seconds that a check may take."""
 STARTUP, OUTAGE = 60.0, 300.0
 """How long calls wait for servers by default, in seconds."""
+
+GLANCE = 0.1
+"""Seconds between two looks at whether anyone waits for a server."""
 
 _waited_for: dict[Waiting, None] = {}
 _lock = threading.Lock()
@@ -75,6 +80,27 @@ def waiting() -> list[str]:
         for wait in _waited_for:
             longest.setdefault(wait.place, wait)
     return [str(wait) for wait in longest.values()]
+
+
+@contextlib.contextmanager
+def announced() -> Iterator[None]:
+    """Say once on standard error for which servers calls wait, if any do while the block lasts: for what is
+    done before there is a progress line."""
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(GLANCE):
+            if found := waiting():
+                print("; ".join(found), file=sys.stderr, flush=True)
+                return
+
+    watch = threading.Thread(target=look, name="waiting", daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
 
 
 class Server:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from functools import cache
 
+from tau2_gym.completion.redaction import redact
+from tau2_gym.completion.servers import announced
 from tau2_gym.errors import ConfigError, InfrastructureError
 from tau2_gym.sandbox.base import Sandbox
 from tau2_gym.sandbox.local import LocalSandbox
@@ -29,7 +31,7 @@ def sandbox() -> Sandbox:
 
 
 def check_sandbox() -> None:
-    """Check that the process's sandbox runs code.
+    """Check that the process's sandbox runs code. If it is a server that does not answer, say so and wait.
 
     Raises:
         ConfigError: it does not, or there is none.
@@ -51,10 +53,12 @@ def _made(name: str) -> Sandbox:
 
 @cache
 def _checked(name: str) -> None:
+    shown = redact(name)
     try:
-        result = _made(name).run("print(6 * 7)")
+        with announced():
+            result = _made(name).run("print(6 * 7)")
     except InfrastructureError as error:
-        raise ConfigError(f"the sandbox {name!r} does not work: {error}") from error
+        raise ConfigError(f"the sandbox {shown!r} does not work: {error}") from error
     if not result.ok or result.stdout.strip() != "42":
         said = (result.stderr or result.stdout).strip().splitlines()[-1:] or ["nothing"]
-        raise ConfigError(f"the sandbox {name!r} does not run Python; it says {said[0]!r}")
+        raise ConfigError(f"the sandbox {shown!r} does not run Python; it says {said[0]!r}")

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import socket
+import time
+
 import pytest
 
+from tau2_gym.completion.servers import GLANCE, Waiting, announced
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.sandbox import LocalSandbox, choice
+from tau2_gym.sandbox import FusionSandbox, LocalSandbox, choice
 from tau2_gym.sandbox.base import Result
 
 
@@ -74,3 +78,29 @@ def test_it_is_checked_that_it_runs_code(
             with pytest.raises(ConfigError, match=message):
                 choice.check_sandbox()
         assert len(asked) == 2
+
+
+def test_a_server_that_does_not_answer_is_said_to_be_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://user:secret@127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setattr(choice, "_made", lambda name: FusionSandbox(url, startup=2.0))
+        monkeypatch.setenv(choice.VARIABLE, f"fusion:{url}")
+        with pytest.raises(ConfigError, match=r"given up after 2 s") as failed:
+            choice.check_sandbox()
+    assert "secret" not in str(failed.value)
+    out, err = capfd.readouterr()
+    assert (out, err) == (
+        "",
+        f"waiting for {url.replace('user:secret@', '')}/run_code, 0 s of 2 s\n",
+    )
+
+
+def test_a_wait_is_said_once_and_none_not_at_all(capfd: pytest.CaptureFixture[str]) -> None:
+    with announced():
+        pass
+    with announced(), Waiting("a server", 30.0):
+        time.sleep(5 * GLANCE)  # Time enough to say it more than once.
+    assert capfd.readouterr() == ("", "waiting for a server, 0 s of 30 s\n")
