@@ -10,6 +10,10 @@ from tau2_gym.errors import ConfigError
 HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
+RUNS = "runs"
+"""The folder that runs write into by default."""
+
+
 def find_model(name: str) -> str:
     """The model's folder, or its name on the Hugging Face hub.
 
@@ -36,6 +40,6 @@ def looks_local(name: str) -> bool:
     first = name.partition("/")[0]
     return (
         HUB_NAME.fullmatch(name) is None
-        or first in ("", ".", "..", "~", "runs")
+        or first in ("", ".", "..", "~", RUNS)
         or ("/" in name and Path(first).is_dir())
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agents.base import AgentView
 from tau2_gym.domains.base import get_domain
+from tau2_gym.domains.registry import without_tasks
 from tau2_gym.errors import one_of
 from tau2_gym.types import ToolSpec
 
@@ -34,7 +35,8 @@ When all is done, or if it cannot be done, write ###STOP### and nothing else.
 """What an agent without a user is told, in our own words."""
 
 BARE = "You are a customer service agent. Domain: {}."
-"""What a model is told that knows all the rest."""
+BARE_ANSWERED = "You solve problems. Domain: {}."
+"""What a model is told that knows all the rest: with a user, and in a domain without one."""
 
 
 def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
@@ -50,7 +52,7 @@ def make_prompt(name: str, source: str = "inspect-evals") -> PromptBuilder:
     builders: dict[str, PromptBuilder] = {
         "official": lambda view: official(view, source),
         "compact": lambda view: compact(view, source),
-        "bare": lambda view: BARE.format(view.domain),
+        "bare": lambda view: bare(view, source),
     }
     if name not in builders:
         raise one_of("prompt", name, builders)
@@ -75,6 +77,12 @@ def compact(view: AgentView, source: str = "inspect-evals") -> str:
         owners = _solo_owners if view.ticket is not None else _owners
         policy += owners(domain.agent_tools.values(), domain.user_tools.values())
     return _layout(view, policy.strip(), source)
+
+
+def bare(view: AgentView, source: str = "inspect-evals") -> str:
+    """The line that names the view's domain, whichever tasks it has."""
+    line = BARE_ANSWERED if get_domain(view.domain, source).answered else BARE
+    return line.format(without_tasks(view.domain))
 
 
 @cache

@@ -25,6 +25,7 @@ from trainers.sections import (
     Section,
     Tasks,
 )
+from trainers.wrong_settings import sentence
 
 SETTINGS = "TAU2_GYM_TRAINING"
 """The environment variable that names the file in which processes find their `GRPOConfig`, as JSON."""
@@ -103,7 +104,10 @@ C = TypeVar("C", GRPOConfig, SFTConfig)
 
 
 def load_config(
-    kind: type[C], recipes: Path | Sequence[Path] | None, overrides: Mapping[str, Any]
+    kind: type[C],
+    recipes: Path | Sequence[Path] | None,
+    overrides: Mapping[str, Any],
+    assigned: Mapping[str, str] | None = None,
 ) -> C:
     """A recipe from its file or files, with options over it.
 
@@ -111,6 +115,7 @@ def load_config(
         kind: which settings.
         recipes: YAML files, later ones over earlier ones; None for defaults.
         overrides: dotted names and values, such as `{"run.seed": 7}`.
+        assigned: how they were written on the command line, by dotted name, for errors.
 
     Raises:
         ConfigError: the file does not exist, it is not a mapping, or a name or value is not allowed;
@@ -128,7 +133,8 @@ def load_config(
     try:
         return kind.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_sentence(error, files)) from error
+        written = {**dict.fromkeys(overrides, ""), **(assigned or {})}
+        raise ConfigError(sentence(error, kind, files, written)) from error
 
 
 def _read(recipe: Path) -> dict[str, Any]:
@@ -152,11 +158,3 @@ def _put(settings: dict[str, Any], path: list[str], value: Any) -> None:
             settings[section] = {}
         settings = settings[section]
     settings[name] = value
-
-
-def _sentence(error: ValidationError, recipes: Sequence[Path]) -> str:
-    wrong = "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'settings'}: {item['msg'].removeprefix('Value error, ')}"
-        for item in error.errors()
-    )
-    return f"{', '.join(map(str, recipes))}: {wrong}" if recipes else wrong

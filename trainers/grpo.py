@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -31,10 +30,13 @@ from trainers.options import (
     Recipes,
     Seed,
     Set,
+    assigned,
     choose_backend,
     errors,
     given,
+    planned_model,
     settings,
+    unchecked,
 )
 from trainers.rollout.user import check_user
 from trainers.tasks import evaluation_cost, judge_note, run_tasks
@@ -89,6 +91,7 @@ def main(
                 }
             )
             | settings(set_ or ()),
+            assigned(set_ or ()),
         )
         chosen, why = choose_backend(backend, GRPO_PACKAGES, recipe.hardware, dry_run=dry_run)
         _, held_out = run_tasks(recipe)
@@ -97,8 +100,9 @@ def main(
             notes.print(left_out, highlight=False)
         notes.print(evaluation_cost(recipe, held_out), highlight=False)
         if dry_run:
-            with suppress(ConfigError):  # it may yet have to be trained
-                recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            recipe = recipe.model_copy(update={"model": planned_model(recipe.model)})
+            if note := unchecked(recipe.model):
+                notes.print(note, highlight=False)
             notes.print(needs(recipe, chosen, offline=True), highlight=False)
             _show(recipe, chosen, console)
             return

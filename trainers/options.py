@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from agents.checkpoints import RUNS, find_model, looks_local
 from tau2_gym.errors import ConfigError, Tau2GymError, one_of
 from trainers.sections import Hardware
 
@@ -67,12 +68,19 @@ def settings(assignments: Sequence[str]) -> dict[str, Any]:
     for text in assignments:
         name, sign, value = text.partition("=")
         if not sign or not name.strip():
-            raise ConfigError(f"--set takes section.name=value, not {text!r}")
+            raise ConfigError(
+                f"--set takes section.name=value, such as optimizer.lr=2e-6, not {text!r}"
+            )
         try:
             values[name.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise ConfigError(f"the value of {name} is not YAML: {value!r}") from error
+            raise ConfigError(f"--set {text}: {value!r} is not YAML") from error
     return values
+
+
+def assigned(assignments: Sequence[str]) -> dict[str, str]:
+    """The texts that `settings` reads as they were given, by dotted name."""
+    return {text.partition("=")[0].strip(): f"--set {text}" for text in assignments}
 
 
 def choose_backend(
@@ -128,6 +136,30 @@ def _gpus() -> int:
     if visible is not None:
         return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
     return sum(path.name[len("nvidia") :].isdigit() for path in Path("/dev").glob("nvidia*"))
+
+
+def planned_model(name: str) -> str:
+    """The model that a dry run is about, as `find_model` finds it; in the folder where runs write, one that
+    has yet to be trained, too.
+
+    Raises:
+        ConfigError: it is a folder that is not there, or holds no model.
+    """
+    try:
+        return find_model(name)
+    except ConfigError:
+        if Path(name).expanduser().parts[:1] == (RUNS,):
+            return name
+        raise
+
+
+def unchecked(model: str) -> str:
+    """What a dry run says of a model that it did not look at."""
+    if Path(model).is_dir():
+        return ""
+    if looks_local(model):
+        return f"Model: {model} has yet to be trained."
+    return f"Model: there is no folder {model}; on the hub, where a run looks for it, a dry run does not."
 
 
 def given(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from agents.checkpoints import find_model
 from agents.codec import ChatCodec
+from agents.tokenizer import load_tokenizer
 from tau2_gym.errors import ConfigError
 from tau2_gym.exits import Command
 from trainers.config import SFTConfig, load_config
@@ -29,10 +29,13 @@ from trainers.options import (
     Recipes,
     Seed,
     Set,
+    assigned,
     choose_backend,
     errors,
     given,
+    planned_model,
     settings,
+    unchecked,
 )
 
 app = typer.Typer(add_completion=False)
@@ -83,19 +86,31 @@ def main(
                 }
             )
             | settings(set_ or ()),
+            assigned(set_ or ()),
         )
         chosen, why = choose_backend(backend, SFT_PACKAGES, recipe.hardware, dry_run=dry_run)
         rows = read_rows(recipe.data)
         eval_rows = None if recipe.eval_data is None else read_rows(recipe.eval_data)
         if dry_run:
-            with suppress(ConfigError):  # it may yet have to be trained
-                recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
+            recipe = recipe.model_copy(update={"model": planned_model(recipe.model)})
+            if note := unchecked(recipe.model):
+                notes.print(note, highlight=False)
             notes.print(needs(recipe, chosen, offline=True), highlight=False)
             if any(map(has_tools, [*rows, *(eval_rows or ())])):
-                template = _template(recipe)
+                template = _template_here(recipe)
+                if template is None:
+                    notes.print(
+                        f"Rows: those with tool calls take the chat template of {recipe.model}, which is "
+                        f"not on this machine; they are not checked, and not written to "
+                        f"{recipe.run.output}.",
+                        highlight=False,
+                    )
+                    _show(recipe, len(rows), _later(recipe), chosen, console)
+                    return
                 rows = flat_rows(rows, template)
                 eval_rows = None if eval_rows is None else flat_rows(eval_rows, template)
-            _show(recipe, rows, eval_rows, chosen, console)
+            files = _written(recipe, rows, eval_rows) if chosen == "openrlhf" else _later(recipe)
+            _show(recipe, len(rows), files, chosen, console)
             return
         recipe = recipe.model_copy(update={"model": find_model(recipe.model)})
         check_same(recipe.run.output, recipe.model_dump(mode="json"), chosen)
@@ -115,6 +130,21 @@ def _template(config: SFTConfig) -> FlatTemplate:
         ConfigError: it is unsuitable, or the model's tokenizer cannot be loaded.
     """
     return FlatTemplate(ChatCodec.load(config.model, tools=False).tokenizer)
+
+
+def _template_here(config: SFTConfig) -> FlatTemplate | None:
+    """The chat template of the model, if it can be had without the hub.
+
+    Raises:
+        ConfigError: it is unsuitable, or a folder of a model has no tokenizer that can be loaded.
+    """
+    try:
+        tokenizer = load_tokenizer(config.model, offline=True)
+    except ConfigError:
+        if Path(config.model).is_dir():
+            raise
+        return None
+    return FlatTemplate(ChatCodec(tokenizer, tools=False).tokenizer)
 
 
 def check_rows(config: SFTConfig, template: FlatTemplate, rows: Rows) -> None:
@@ -141,6 +171,10 @@ def check_rows(config: SFTConfig, template: FlatTemplate, rows: Rows) -> None:
             )
 
 
+Files = tuple[Path, Path | None]
+"""Of rows to train on, and to compute a loss on."""
+
+
 def launch(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Launch:
     """How OpenRLHF is started. Rows from elsewhere are written out in the format it takes.
 
@@ -151,11 +185,21 @@ def launch(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Launch:
     Raises:
         ConfigError: OpenRLHF cannot do what the recipe says.
     """
-    file = _plain(config.data, rows, config.run.output / "rows.jsonl")
-    eval_file = None
-    if config.eval_data is not None:
-        eval_file = _plain(config.eval_data, eval_rows or [], config.run.output / "eval_rows.jsonl")
-    return sft_launch(config, file, eval_file, len(rows))
+    return sft_launch(config, *_written(config, rows, eval_rows), len(rows))
+
+
+def _written(config: SFTConfig, rows: Rows, eval_rows: Rows | None) -> Files:
+    """The files of rows, written out where theirs are not what OpenRLHF takes."""
+    file, eval_file = _later(config)
+    if config.eval_data is not None and eval_file is not None:
+        eval_file = _plain(config.eval_data, eval_rows or [], eval_file)
+    return _plain(config.data, rows, file), eval_file
+
+
+def _later(config: SFTConfig) -> Files:
+    """Where rows are written out."""
+    folder = config.run.output
+    return folder / "rows.jsonl", None if config.eval_data is None else folder / "eval_rows.jsonl"
 
 
 def _plain(path: Path, rows: Rows, copy: Path) -> Path:
@@ -172,13 +216,11 @@ def _plain(path: Path, rows: Rows, copy: Path) -> Path:
     return copy
 
 
-def _show(
-    config: SFTConfig, rows: Rows, eval_rows: Rows | None, backend: str, console: Console
-) -> None:
+def _show(config: SFTConfig, rows: int, files: Files, backend: str, console: Console) -> None:
     if backend == "openrlhf":
-        print(launch(config, rows, eval_rows).script())
+        print(sft_launch(config, *files, rows).script())
         return
-    console.print(f"In this process, on {len(rows)} rows, with these settings:", highlight=False)
+    console.print(f"In this process, on {rows} rows, with these settings:", highlight=False)
     print(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False), end="")
 
 

@@ -56,7 +56,8 @@ class PlayOptions:
         str | None,
         option(
             WHAT,
-            f"Comma-separated: {', '.join([*DOMAINS, *SHIPPED])}, or MODULE:SPEC.",
+            f"Comma-separated: {', '.join([*DOMAINS, *SHIPPED])}, or MODULE:SPEC. NAME:TASKS plays other "
+            "tasks than the default, as in code:generated:seed=3,count=50.",
             show_default=f"those of {','.join(PLAYED)} that the agent plays",
         ),
     ] = None

@@ -48,6 +48,12 @@ def test_bare_is_a_line_and_the_only_one_without_tools(name: str) -> None:
     ]
 
 
+def test_bare_speaks_of_no_customers_where_there_are_none() -> None:
+    for name in ("code", "code:generated:seed=3,count=20,test=5", "code_session"):
+        plain = name.partition(":")[0]
+        assert make_prompt("bare")(view(name)) == f"You solve problems. Domain: {plain}."
+
+
 @pytest.mark.parametrize("prompt", ["official", "compact"])
 def test_the_instruction_is_that_of_the_source(
     prompt: str, monkeypatch: pytest.MonkeyPatch

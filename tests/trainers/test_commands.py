@@ -122,20 +122,74 @@ def test_a_dry_run_of_the_local_backend_prints_its_settings() -> None:
         (["--model", "runs/none"], "there is no model folder runs/none"),
         (["--model", "./none"], "there is no model folder ./none"),
         (["--dry-run", "--backend", "none"], "unknown backend 'none'"),
-        (["--dry-run", "--set", "rollout.samples=1"], "rollout.samples: Input should be greater"),
-        (["--dry-run", "--set", "rollout.none=1"], "rollout.none"),
+        (
+            ["--dry-run", "--set", "rollout.samples=1"],
+            "--set rollout.samples=1: rollout.samples must be greater than or equal to 2, not 1",
+        ),
+        (
+            ["--dry-run", "--set", "rollout.none=1"],
+            "--set rollout.none=1: rollout.none: there is no such setting; allowed: tasks, samples, ",
+        ),
+        (
+            ["--dry-run", "--set", "optimiser.lr=1"],
+            "--set optimiser.lr=1: optimiser: there is no such setting; allowed: model, tasks, env",
+        ),
+        (
+            ["--dry-run", "--set", "rollout=3"],
+            "--set rollout=3: rollout is a section: write rollout.NAME=VALUE, NAME being one of tasks",
+        ),
+        (
+            ["--dry-run", "--set", "rollout={samples: 1}"],
+            "--set rollout={samples: 1}: rollout.samples must be greater than or equal to 2, not 1",
+        ),
+        (
+            ["--dry-run", "--set", "hardware.dtype=int8"],
+            "--set hardware.dtype=int8: hardware.dtype must be 'bf16', 'fp16' or 'fp32', not \"int8\"",
+        ),
+        (
+            ["--dry-run", "--set", "rollout.samples=many"],
+            '--set rollout.samples=many: rollout.samples must be a valid integer, not "many"',
+        ),
+        (
+            ["--dry-run", "--set", "environment.reward=5"],
+            "environment.reward must be a valid string or a valid dictionary, not 5",
+        ),
+        (
+            ["--dry-run", "--set", "environment.reward={presett: 1}"],
+            "--set environment.reward={presett: 1}: environment: unknown reward option 'presett'; allowed",
+        ),
+        (
+            ["--dry-run", "--set", "tasks.domains=nope"],
+            '--set tasks.domains=nope: tasks.domains must be a list, such as [a, b], not "nope"',
+        ),
+        (["--dry-run", "--set", "run.output=3"], "run.output must be a path, not 3"),
+        (["--dry-run", "--set", "optimizer.betas=[.1]"], "optimizer.betas.1 is missing"),
+        (["--dry-run", "--set", "model="], "--set model=: model must be a valid string, not null"),
+        (
+            ["--dry-run", "--set", "algorithm.updates=7"],
+            "--set algorithm.updates=7: settings: 7 upd",
+        ),
+        (["--dry-run", "--set", "run.seed=["], "--set run.seed=[: '[' is not YAML"),
+        (
+            ["--dry-run", "--steps", "0"],
+            "error: run.steps must be greater than or equal to 1, not 0",
+        ),
+        (["--dry-run", "--model", "./none"], "there is no model folder ./none"),
+        (["--dry-run", "--model", "/none/model"], "there is no model folder /none/model"),
+        (["--dry-run", "--model", "a/b/c"], "there is no model folder a/b/c"),
+        (["--dry-run", "--model", "tests"], "the folder tests holds no model with its tokenizer"),
         (["--dry-run", "--set", "rollout.top_p=0.95"], "rollout: top_p must be off (1.0) while"),
         (["--dry-run", "--set", "rollout.top_k=20"], "rollout: top_k must be off (-1) while"),
         (["--dry-run", "--set", "rollout.min_p=0.05"], "rollout: min_p must be off (0.0) while"),
-        (["--dry-run", "--set", "optimizer.lr=.inf"], "optimizer.lr: Input should be a finite"),
-        (["--dry-run", "--set", "curriculum.half_life=0"], "curriculum.half_life: Input should be"),
+        (["--dry-run", "--set", "optimizer.lr=.inf"], "optimizer.lr must be a finite"),
+        (["--dry-run", "--set", "curriculum.half_life=0"], "curriculum.half_life must be"),
         (
             ["--dry-run", "--set", "optimizer.betas=[2, 3]"],
-            "optimizer.betas.0: Input should be less",
+            "optimizer.betas.0 must be less",
         ),
         (
             ["--dry-run", "--set", "algorithm.clip=[-1, 0.1]"],
-            "algorithm.clip.0: Input should be gre",
+            "algorithm.clip.0 must be gre",
         ),
         (
             ["--dry-run", "--set", "algorithm.correction_range=[5, 0.5]"],
@@ -159,6 +213,64 @@ def test_wrong_settings_of_grpo_are_one_sentence(arguments: list[str], says: str
     assert says in result.output
     assert result.output.count("error:") == 1
     assert "Traceback" not in result.output
+    assert "Input should be" not in result.output
+
+
+def test_what_is_wrong_in_a_recipe_is_said_of_the_recipe(tmp_path: Path) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text("model: m\nrollout: {samples: 1, smples: 2}\nrun: {steps: none}\n")
+    done = CliRunner().invoke(
+        grpo.app, ["--config", str(file), "--set", "run.steps=x", "--dry-run"]
+    )
+    said = " ".join(done.output.split())
+    assert done.exit_code == 2
+    assert (
+        "mine.yaml: rollout.samples must be greater than or equal to 2, not 1; rollout.smples: "
+        in said
+    )
+    assert said.endswith('; --set run.steps=x: run.steps must be a valid integer, not "x"')
+
+
+def test_a_dry_run_says_which_model_it_did_not_look_at(
+    tokenizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, says in {
+        "missing-folder": "there is no folder missing-folder; on the hub, where a run looks for it,",
+        "runs/none": "runs/none has yet to be trained",
+    }.items():
+        result = run_grpo("--dry-run", "--model", name)
+        assert result.exit_code == 0, result.output
+        assert says in " ".join(result.stderr.split())
+    assert "Model:" not in run_grpo("--dry-run", "--backend", "local", "--model", tokenizer).stderr
+
+
+def test_a_dry_run_of_sft_asks_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object, **__: object) -> None:
+        raise AssertionError("a dry run has asked the network")
+
+    monkeypatch.setattr("socket.getaddrinfo", connect)
+    monkeypatch.setattr("socket.socket.connect", connect)
+    call = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "1"},
+        {"role": "assistant", "content": "Hello."},
+    ]
+    tools = [{"type": "function", "function": {"name": "f", "description": "", "parameters": {}}}]
+    file = tmp_path / "data.jsonl"
+    file.write_text((json.dumps({"messages": messages, "tools": tools}) + "\n") * 16)
+    output = tmp_path / "run"
+    for model in ("nobody/no-model", "runs/none"):
+        result = run_sft(
+            "--dry-run", "--model", model, "--data", str(file), "--output", str(output)
+        )
+        assert result.exit_code == 0, result.output
+        said = " ".join(result.stderr.split())
+        assert f"take the chat template of {model}, which is not on this machine" in said
+        words = command(result)
+        assert words[words.index("--data.dataset") + 1] == str(output / "rows.jsonl")
+        assert not output.exists()
 
 
 @pytest.mark.parametrize("backend", ["openrlhf", "local"])
