@@ -12,6 +12,7 @@ from tau2_gym.exits import REFUSED, complain
 VERBS = {
     "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
+    "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
 }  # fmt: skip
 """Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
 

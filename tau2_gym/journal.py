@@ -29,16 +29,21 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file so that it is either the old one or the whole new one.
+    """Write a file so that it is either the old one or the whole new one. Where there is something else, a device
+    or a pipe, it is written to and stays what it is.
 
     Raises:
         DataError: it cannot be written.
     """
-    temporary = path.with_name(path.name + ".part")
     with writing(path):
+        real = path.resolve()
+        if real.exists() and not real.is_file():
+            real.write_bytes(content)
+            return
+        temporary = real.with_name(real.name + ".part")
         try:
             temporary.write_bytes(content)
-            os.replace(temporary, path)
+            os.replace(temporary, real)
         except OSError:
             temporary.unlink(missing_ok=True)
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
+import stat
+import os
 import resource
 import subprocess
 import sys
@@ -166,3 +168,27 @@ def test_a_file_of_one_object_is_laid_out_for_people(tmp_path: Path) -> None:
     assert (tmp_path / "x.json").read_bytes() == b'{\n  "\\u00e9": [\n    1\n  ]\n}\n'
     with pytest.raises(DataError, match=r"y\.json cannot be read: No such file"):
         read_json(tmp_path / "y.json")
+
+
+def test_a_device_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    try:
+        for name, minor in (("null", 3), ("full", 7)):
+            os.mknod(tmp_path / name, stat.S_IFCHR | 0o666, os.makedev(1, minor))
+    except OSError as error:
+        pytest.skip(f"no device can be made here: {error}")
+    write_json(tmp_path / "null", {"a": 1})
+    with pytest.raises(DataError, match="full cannot be written: No space left on device"):
+        write_json(tmp_path / "full", {"a": 1})
+    assert all(path.is_char_device() for path in tmp_path.iterdir())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "null"]
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    link, target = tmp_path / "link.json", tmp_path / "real" / "file.json"
+    link.symlink_to(target)
+    for number in range(2):
+        write_json(link, {"a": number})
+        assert link.is_symlink()
+        assert read_json(target) == {"a": number}
+    assert [path.name for path in target.parent.iterdir()] == ["file.json"]
