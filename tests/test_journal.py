@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import json
 import os
-import stat
-import os
 import resource
+import stat
 import subprocess
 import sys
 from pathlib import Path
