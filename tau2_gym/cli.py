@@ -11,6 +11,7 @@ from tau2_gym.exits import REFUSED, complain
 
 VERBS = {
     "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
+    "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
     "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
 }  # fmt: skip

@@ -147,6 +147,15 @@ class Domain:
             difference = self._expected[task.id] = world.difference()
         return difference
 
+    def with_tasks(self, tasks: Mapping[str, Task]) -> Domain:
+        """The same domain with other tasks in place of its own, for this process alone; it has no splits
+        but `full`."""
+        twin = object.__new__(Domain)
+        twin.__dict__.update(self.__dict__)
+        twin.tasks, twin.splits = tasks, {"full": tuple(tasks)}
+        twin._starts, twin._expected = {}, {}
+        return twin
+
     def forget(self) -> None:
         """Drop the initial and expected states computed so far, to free memory or to time them."""
         self._starts.clear()

@@ -27,8 +27,9 @@ from tau2_gym.episode import Episode
 from tau2_gym.errors import DataError, Tau2GymError
 from tau2_gym.exits import FAILED, Command, ending
 from tau2_gym.grading import Grader, official_reward
+from tau2_gym.results.replay import graded, same_content
 from tau2_gym.rules import Rules
-from tau2_gym.types import Message, Role, Task, Termination, ToolCall, ToolKind
+from tau2_gym.types import Message, Role, Task, Termination, ToolCall
 
 app = typer.Typer(help=__doc__, no_args_is_help=True, add_completion=False)
 
@@ -54,48 +55,20 @@ def read(path: Path) -> Iterator[Any]:
         raise DataError(f"{path} cannot be read as JSON lines: {error!r}") from error
 
 
-def same_content(ours: str | None, theirs: str | None) -> bool:
-    """Message contents agree when equal as strings, or after parsing both as JSON."""
-    if ours == theirs:
-        return True
-    try:
-        return bool(json.loads(ours or "") == json.loads(theirs or ""))
-    except ValueError:
-        return False
-
-
 def check_grading(row: dict[str, Any], domain: Domain) -> Differences:
     """What our grader says differently of a recorded trajectory."""
     task = domain.task(row["task_id"])
     termination = Termination(row["termination_reason"])
-    messages = [Message.from_dict(message) for message in row["messages"]]
-    differences: Differences = []
-    world = domain.start(task)
-    results = {
-        (message.call_id, message.requestor): message
-        for message in messages
-        if message.role == "tool"
+    found = graded(domain, task, list(map(Message.from_dict, row["messages"])), termination)
+    differences = list(found.changed)
+    findings = {
+        "reward": found.reward,
+        "db_match": found.checks.db,
+        "env_assertions": list(found.checks.env_assertions),
+        "action_checks": list(found.checks.actions),
+        "communicate_checks": list(found.checks.communicate),
     }
-    for message in messages:
-        for call in message.tool_calls:
-            spec = world.tool(call.name, "assistant") or world.tool(call.name, "user")
-            if spec is None or spec.kind is not ToolKind.WRITE:
-                continue
-            content, _ = world.call(call.name, call.arguments, call.requestor)
-            recorded = results.get((call.id, call.requestor))
-            if recorded is not None and not same_content(content, recorded.content):
-                differences.append(f"{call.name}: {content!r} instead of {recorded.content!r}")
-    grader = Grader(domain, task)
-    grader.update(messages, world)
-    checks = grader.checks(world)
-    found = {
-        "reward": official_reward(task, checks, termination),
-        "db_match": checks.db,
-        "env_assertions": list(checks.env_assertions),
-        "action_checks": list(checks.actions),
-        "communicate_checks": list(checks.communicate),
-    }
-    for name, value in found.items():
+    for name, value in findings.items():
         if row[name] is not None and row[name] != value:
             differences.append(f"{name}: {value} instead of {row[name]}")
     return differences

@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tau2_gym.domains.base import get_domain
-from tau2_gym.results.conformance import app, check_episode, check_grading, same_content
+from tau2_gym.results.conformance import app, check_episode, check_grading
+from tau2_gym.results.replay import same_content
 from tests.helpers import RECORDINGS, needs_recordings, recorded
 
 COUNTS = {"grading": 520, "episodes": 260}

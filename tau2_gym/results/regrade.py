@@ -1,0 +1,177 @@
+"""tau2-bench's results, graded again: `tau2-gym regrade`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from tau2_gym.completion.redaction import redact
+from tau2_gym.domains import resolve
+from tau2_gym.domains.base import get_domain
+from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.exits import FAILED, PLAIN, Command, ending
+from tau2_gym.results.exchange.comparing import KINDS, Comparison, Regrader
+from tau2_gym.results.exchange.files import SAME_TOOLS, ResultsFile, find_results
+from tau2_gym.results.exchange.matching import Candidates, parsed
+
+app = typer.Typer(add_completion=False)
+
+LINES = 8
+"""How many lines are printed of one simulation."""
+
+
+class Tasks(StrEnum):
+    """Which tasks simulations are graded by."""
+
+    EMBEDDED = "embedded"
+    CURRENT = "current"
+
+
+@app.command(cls=Command)
+def main(
+    results: Annotated[
+        Path, typer.Argument(help="A file of tau2-bench's results, or a folder of such files.")
+    ],
+    tasks: Annotated[
+        Tasks,
+        typer.Option(help="Grade by the tasks in the file, or by those of the installed revision."),
+    ] = Tasks.EMBEDDED,
+    source: Annotated[
+        str, typer.Option(help="Where the domains come from: inspect-evals or tau2.")
+    ] = "inspect-evals",
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Another revision of tasks and databases.")
+    ] = None,
+    show: Annotated[
+        int, typer.Option(help="How many simulations to print of each kind.", min=0)
+    ] = 10,
+) -> None:
+    """Grade tau2-bench's recorded simulations again and compare with the recorded grades.
+
+    Every call is made again in a fresh world. The reward and each check are compared: of the database,
+    of each assertion, each expected action, each text to be said. Simulations that cannot be graded
+    without a model are named. The exit code is 0 if all agree, 1 if something differs, 2 if there is
+    nothing that can be graded.
+    """
+    console = Console(highlight=False)
+    with ending(console):
+        files, others = find_results(results)
+        for other in others:
+            console.print(f"Passed over, not results: {redact(str(other))}", **PLAIN)
+        comparisons = [
+            comparison
+            for file in files
+            for comparison in compare_file(file, tasks, source, data_dir)
+        ]
+        if not comparisons:
+            raise DataError(f"{results} holds no simulations")
+        _report(console, comparisons, show)
+        differing = sum(bool(each.differences) for each in comparisons)
+        ungraded = sum(each.problem is not None for each in comparisons)
+        same = sum(bool(each.compared) and not each.differences for each in comparisons)
+        console.print(
+            f"{same} agree, {differing} differ, {ungraded} cannot be graded completely", **PLAIN
+        )
+        if not any(each.compared for each in comparisons):
+            raise DataError(f"nothing in {results} can be graded: see above")
+    raise typer.Exit(FAILED if differing else 0)
+
+
+def compare_file(
+    file: ResultsFile, tasks: Tasks, source: str = "inspect-evals", data_dir: Path | None = None
+) -> Iterator[Comparison]:
+    """Grade the simulations of a file, one by one.
+
+    Args:
+        file: the file.
+        tasks: what they are graded by.
+        source, data_dir: where the domain comes from.
+
+    Raises:
+        DataError: the file, or a task in it, is malformed, or it has no tasks to grade by.
+        ConfigError: the source is unknown.
+    """
+    where = f"{file.path.name}: "
+    name = SAME_TOOLS.get(file.domain, file.domain)
+    if not _is_domain(name):
+        for simulation in file.simulations():
+            problem = redact(f"its domain, {file.domain}, is not one of this project", 120)
+            yield Comparison(where + redact(simulation.name, 120), problem=problem)
+        return
+    domain = get_domain(name, source, data_dir)
+    embedded = parsed(name, file.tasks, str(file.path)) if file.tasks else None
+    if tasks is Tasks.CURRENT:
+        installed = Candidates(domain.tasks.values(), "of the installed revision")
+        regrader = Regrader(domain, file.solo, embedded, installed)
+    elif embedded is None:
+        raise DataError(f"{file.path} holds no tasks: grade by the installed ones, --tasks current")
+    else:
+        regrader = Regrader(domain.with_tasks(embedded.tasks), file.solo, embedded)
+    ids: set[str] = set()
+    for simulation in file.simulations():
+        comparison = regrader.compare(simulation)
+        comparison.name = where + redact(comparison.name, 120)
+        if simulation.id is not None and str(simulation.id) in ids:
+            comparison.notes.append("another simulation before it has the same id")
+        ids.add(str(simulation.id))
+        yield comparison
+
+
+def _is_domain(name: str) -> bool:
+    """Whether the domain that a file names is here. A module is not looked for in a file's name."""
+    try:
+        return ":" not in name and bool(resolve(name))
+    except ConfigError:
+        return False
+
+
+def _report(console: Console, comparisons: list[Comparison], show: int) -> None:
+    kinds: tuple[tuple[str, list[tuple[str, list[str]]]], ...] = (
+        (
+            "Found by what was graded, or worth knowing",
+            [(each.name, each.notes) for each in comparisons if each.notes],
+        ),
+        (
+            "Cannot be graded, or not completely",
+            [(each.name, [each.problem]) for each in comparisons if each.problem is not None],
+        ),
+        ("Differ", [(each.name, each.differences) for each in comparisons if each.differences]),
+    )
+    for title, entries in kinds:
+        if entries:
+            console.print(f"{title} ({len(entries)}):", style="bold", **PLAIN)
+        for name, lines in entries[:show]:
+            console.print(f"  {name}", **PLAIN)
+            for line in lines[:LINES]:
+                console.print(f"    {line}", **PLAIN)
+            if len(lines) > LINES:
+                console.print(f"    … and {len(lines) - LINES} more", **PLAIN)
+        if len(entries) > show:
+            console.print(f"  … and {len(entries) - show} more: --show {len(entries)}", **PLAIN)
+    console.print(_table(comparisons))
+
+
+def _table(comparisons: list[Comparison]) -> Table:
+    compared: Counter[str] = sum((each.compared for each in comparisons), Counter())
+    agreed: Counter[str] = sum((each.agreed for each in comparisons), Counter())
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("recorded")
+    for name in ("compared", "agree", "%"):
+        table.add_column(name, justify="right")
+    for kind in KINDS:
+        row: list[Any] = [compared[kind], agreed[kind]]
+        share = f"{100 * agreed[kind] / compared[kind]:.1f}" if compared[kind] else "–"
+        table.add_row(kind, *map(str, row), share)
+    return table
+
+
+if __name__ == "__main__":
+    app()
