@@ -21,6 +21,7 @@ from tau2_gym.exits import FAILED, PLAIN, Command, ending
 from tau2_gym.results.exchange.comparing import KINDS, Comparison, Regrader
 from tau2_gym.results.exchange.files import SAME_TOOLS, ResultsFile, find_results
 from tau2_gym.results.exchange.matching import Candidates, parsed
+from tau2_gym.results.summary import WIDE
 
 app = typer.Typer(add_completion=False)
 
@@ -62,6 +63,8 @@ def main(
     nothing that can be graded.
     """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE
     with ending(console):
         files, others = find_results(results)
         for other in others:

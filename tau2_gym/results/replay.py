@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tau2_gym.domains.base import Domain
+from tau2_gym.domains.world import World
 from tau2_gym.grading import Grader, official_reward
 from tau2_gym.types import Checks, Message, Requestor, Task, Termination, ToolCall, ToolKind
 
@@ -53,16 +54,36 @@ def graded(
         spec = world.tool(call.name, "assistant") or world.tool(call.name, "user")
         if spec is None or spec.kind is not ToolKind.WRITE:
             continue
-        side: Requestor = call.requestor
-        if solo and world.tool(call.name, "user") is not None:
-            side = "user"
-        content, _ = world.call(call.name, call.arguments, side)
+        content = _made(world, call, solo)
         if result is not None and not same_content(content, result.content):
             changed.append(f"{call.name}: {content!r} instead of {result.content!r}")
     grader = Grader(domain, task, solo=solo)
     grader.update(messages, world)
     checks = grader.checks(world)
     return Graded(official_reward(task, checks, termination), checks, tuple(changed))
+
+
+def reproduced(
+    domain: Domain, task: Task, messages: Sequence[Message], *, solo: bool = False
+) -> int:
+    """How many results of tools are the same when all calls are made again, in the world of this task.
+
+    Raises:
+        DataError: the task does not fit the domain.
+    """
+    world = domain.start(task)
+    return sum(
+        result is not None and same_content(_made(world, call, solo), result.content)
+        for call, result in _calls(messages)
+    )
+
+
+def _made(world: World, call: ToolCall, solo: bool) -> str:
+    """The result of a call."""
+    side: Requestor = call.requestor
+    if solo and world.tool(call.name, "user") is not None:
+        side = "user"
+    return world.call(call.name, call.arguments, side)[0]
 
 
 def same_content(ours: str | None, theirs: str | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from tau2_gym.completion.redaction import redact
@@ -13,7 +13,7 @@ from tau2_gym.domains.base import Domain
 from tau2_gym.errors import DataError
 from tau2_gym.results.exchange.files import RewardInfo, Simulation
 from tau2_gym.results.exchange.matching import Candidates, Found, is_about
-from tau2_gym.results.replay import Graded, graded
+from tau2_gym.results.replay import Graded, graded, reproduced
 from tau2_gym.types import (
     EnvFunction,
     ExpectedAction,
@@ -110,7 +110,7 @@ class Regrader:
         messages = simulation.conversation()
         found = self._find(simulation, messages, result)
         if found.task is None:
-            result.problem = found.note
+            result.problem = redact(found.note or "")
             return
         missing = _missing_tool(self.domain, found.task, messages)
         if missing is not None:
@@ -125,16 +125,20 @@ class Regrader:
         self, simulation: Simulation, messages: Sequence[Message], result: Comparison
     ) -> Found:
         """The task that is graded."""
-        found = Found(None)
-        for tasks in filter(None, (self.embedded, self.current)):
-            found = (
-                tasks.find(simulation, messages) if found.task is None else tasks.same(found.task)
-            )
-            if found.task is None:
-                break
-            if found.note is not None:
-                result.notes.append(redact(found.note))
-        return replace(found, note=found.note and redact(found.note))
+        tasks = self.embedded or self.current
+        assert tasks is not None
+        home = self.domain.with_tasks(tasks.tasks)
+        found = tasks.find(
+            simulation, messages, lambda task: reproduced(home, task, messages, solo=self.solo)
+        )
+        if found.note is not None and found.task is not None:
+            result.notes.append(redact(found.note))
+        if found.task is None or self.current is None or tasks is self.current:
+            return found
+        now = self.current.same(found.task)
+        if now.note is not None and now.task is not None:
+            result.notes.append(redact(now.note))
+        return now
 
 
 def _compare(task: Task, grade: Graded, recorded: RewardInfo, result: Comparison) -> None:
@@ -176,7 +180,7 @@ def _why(grade: Graded, found: Found, recorded: RewardInfo) -> Iterator[str]:
     """What explains differences."""
     assert found.task is not None
     if found.note is not None:
-        yield found.note
+        yield redact(found.note)
     basis = {str(part) for part in (found.task.criteria.basis if found.task.criteria else ())}
     if recorded.reward_basis is not None and set(recorded.reward_basis) != basis:
         theirs, ours = ", ".join(sorted(recorded.reward_basis)), ", ".join(sorted(basis))

@@ -2,14 +2,14 @@
 
 Its `task_id` does not always tell: there are files in which it is only a position in some list, or in
 which tasks have been numbered again. What was graded does tell: the recorded checks repeat the task's
-expected calls, assertions and texts. Where several tasks are graded by the same, names and numbers in
-the conversation decide.
+expected calls, assertions and texts. Where several tasks are graded by the same, the conversation decides:
+the names and numbers in it, and what tools answered.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,50 +67,65 @@ class Candidates:
         """
         return cls((parse_task(domain, row) for row in rows), "of the file")
 
-    def find(self, simulation: Simulation, messages: Sequence[Message]) -> Found:
-        """The task of a graded simulation."""
+    def find(
+        self,
+        simulation: Simulation,
+        messages: Sequence[Message],
+        reproduced: Callable[[Task], int],
+    ) -> Found:
+        """The task of a graded simulation.
+
+        Args:
+            simulation: what was recorded.
+            messages: its conversation.
+            reproduced: how many results of tools are in a task's world what they were then.
+        """
         recorded = simulation.reward_info
         assert recorded is not None
-        name = str(simulation.task_id)
+        name, bare = str(simulation.task_id), _bare(recorded)
         named = None if name in self.ambiguous else self.tasks.get(name)
-        bare = _bare(recorded)
-        if named is not None and not bare and fits(named, recorded):
-            return Found(named)
         fitting = [task for task in self.tasks.values() if fits(task, recorded)]
-        said = _identifiers(_text(messages))
-        best = self._best(fitting, said)
-        if named is not None and fits(named, recorded, all_recorded=False):
-            # Not all checks were recorded; the id is believed unless the conversation says otherwise.
-            doubtful = not bare and fitting
-            if named in self._best([named, *best], said) or not (best or doubtful):
+        if named is not None and named in fitting and not bare:
+            rivals = [task for task in fitting if not alike(task, named)]
+            likely = _most([named, *rivals], reproduced)
+            if named in likely:
                 return Found(named)
-        likely = best or fitting
-        if not likely:
-            if named is not None and [named] == self._best(self.tasks.values(), said):
-                return Found(named, f"the checks of task {name!r} have changed since")
-            return Found(None, f"no task {self.where} has the checks that were recorded")
-        if all(alike(likely[0], other) for other in likely[1:]):
-            same = f", graded like {len(likely) - 1} more" if len(likely) > 1 else ""
-            told = "spoken about" if bare else "graded"
-            what = f"what was {told} is task {likely[0].id!r}{same}"
-            return Found(likely[0], f"task_id {name!r} is only a position: {what}")
-        some = ", ".join(repr(task.id) for task in likely[:3])
-        return Found(None, f"nothing tells which of {len(likely)} tasks it was: {some} …")
+        else:
+            said = _identifiers(_text(messages))
+            best = self._best(fitting, said)
+            if named is not None and fits(named, recorded, all_recorded=False):
+                # Not all checks were recorded: the id is believed unless the conversation says otherwise.
+                doubtful = not bare and fitting
+                if named in self._best([named, *best], said) or not (best or doubtful):
+                    return Found(named)
+            likely = best or fitting
+            if not likely:
+                if named is not None and [named] == self._best(self.tasks.values(), said):
+                    return Found(named, f"the checks of task {name!r} have changed since")
+                return Found(None, f"no task {self.where} has the checks that were recorded")
+        if not _all_alike(likely):
+            likely = _most(likely, reproduced)
+        if not _all_alike(likely):
+            some = ", ".join(repr(task.id) for task in likely[:3])
+            return Found(None, f"nothing tells which of {len(likely)} tasks it was: {some} …")
+        same = f", graded like {len(likely) - 1} more" if len(likely) > 1 else ""
+        told = "spoken about" if bare else "graded"
+        what = f"what was {told} is task {likely[0].id!r}{same}"
+        return Found(likely[0], f"task_id {name!r} is only a position: {what}")
 
     def same(self, task: Task) -> Found:
         """What has become of a task of another revision."""
         named = self.tasks.get(task.id)
-        if named is not None and (
-            named.scenario.text == task.scenario.text
-            or alike(named, task)
-            or self._known(named) & _identifiers(task.scenario.text)
-        ):
+        if named is not None and (named.scenario.text == task.scenario.text or alike(named, task)):
             return Found(
                 named, None if alike(named, task) else f"task {task.id!r} has changed since"
             )
         same = [each for each in self.tasks.values() if each.scenario.text == task.scenario.text]
-        if len(same) == 1:
+        same = [each for each in same if alike(each, task)] or same
+        if same and _all_alike(same):
             return Found(same[0], f"task {task.id!r} of the file is {same[0].id!r} {self.where}")
+        if named is not None and self._known(named) & _identifiers(task.scenario.text):
+            return Found(named, f"task {task.id!r} has changed since")
         return Found(None, f"task {task.id!r} of the file is not among those {self.where}")
 
     def _best(self, tasks: Iterable[Task], said: frozenset[str]) -> list[Task]:
@@ -123,6 +138,18 @@ class Candidates:
         if task.id not in self._identifiers:
             self._identifiers[task.id] = _identifiers(task.scenario.text)
         return self._identifiers[task.id]
+
+
+def _most(tasks: Sequence[Task], score: Callable[[Task], int]) -> list[Task]:
+    """Those of the tasks with the highest score."""
+    if len(tasks) < 2:
+        return list(tasks)
+    scores = [score(task) for task in tasks]
+    return [task for task, own in zip(tasks, scores, strict=True) if own == max(scores)]
+
+
+def _all_alike(tasks: Sequence[Task]) -> bool:
+    return all(alike(tasks[0], other) for other in tasks[1:])
 
 
 def fits(task: Task, recorded: RewardInfo, *, all_recorded: bool = True) -> bool:

@@ -135,7 +135,7 @@ class _Text:
 
     def wrong(self, what: str) -> _WrongError:
         """That something is not JSON: as likely as not because the end is missing."""
-        if not self.sign() or self._ended and "Unterminated" in what:
+        if not self.sign() or (self._ended and "Unterminated" in what):
             return _WrongError("is cut off: its end is missing")
         return _WrongError(f"is cut off, or not JSON: {what}")
 

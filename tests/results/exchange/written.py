@@ -74,7 +74,9 @@ def reward_info(row: Row, task: Mapping[str, Any]) -> Row:
     if row["env_assertions"] is not None:
         found["env_assertions"] = [
             {"env_assertion": item, "met": met, "reward": float(met)}
-            for item, met in zip(criteria.get("env_assertions") or [], row["env_assertions"], strict=True)
+            for item, met in zip(
+                criteria.get("env_assertions") or [], row["env_assertions"], strict=True
+            )
         ]
     if row["action_checks"] is not None:
         found["action_checks"] = [
@@ -84,6 +86,8 @@ def reward_info(row: Row, task: Mapping[str, Any]) -> Row:
     if row["communicate_checks"] is not None:
         found["communicate_checks"] = [
             {"info": item, "met": met, "justification": ""}
-            for item, met in zip(criteria["communicate_info"], row["communicate_checks"], strict=True)
+            for item, met in zip(
+                criteria["communicate_info"], row["communicate_checks"], strict=True
+            )
         ]
     return found
