@@ -65,9 +65,12 @@ def continuing() -> str:
 
 
 def complain(console: Console, sentence: str) -> None:
-    """Print what is wrong, in one sentence."""
-    console.print("error:", style="red", end=" ")
-    console.print(sentence, markup=False, highlight=False)
+    """Print what is wrong, in one sentence: on the terminal's error output if the other is full."""
+    try:
+        console.print("error:", style="red", end=" ")
+        console.print(sentence, markup=False, highlight=False)
+    except OSError:
+        Console(stderr=True).print(f"error: {sentence}", **PLAIN)
 
 
 @contextmanager

@@ -28,6 +28,11 @@ SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDE
 BEARER = re.compile(r"\b(bearer)\s+\S+", re.I)
 USERINFO = re.compile(r"://[^/\s@]*@")
 PARAMETER = re.compile(r"([?&][^=&\s]*(?:key|token|secret|password|passwd|sig\w*)=)[^&\s]+", re.I)
+KEY = re.compile(
+    r"\b(?:(?:sk|pk|rk|xai|nvapi)-(?=[\w-]*\d)[\w-]{14,}|(?:hf|gsk|gh[opsru])_(?=\w*\d)\w{16,}"
+    r"|github_pat_\w{20,}|xox[abeprs]-[\w-]{10,}|AKIA[0-9A-Z]{16}\b|AIza[\w-]{30,})"
+)
+"""Keys of well-known services, which begin in their own ways."""
 
 _given: set[str] = set()
 
@@ -101,8 +106,8 @@ def struck(text: str) -> str:
 
 def without_secrets(text: str) -> str:
     """The text without secrets and without what looks like one: what follows `Bearer`, credentials in
-    addresses, parameters named like keys."""
-    text = BEARER.sub(rf"\1 {STRUCK}", struck(text))
+    addresses, parameters named like keys, keys of well-known services."""
+    text = KEY.sub(STRUCK, BEARER.sub(rf"\1 {STRUCK}", struck(text)))
     return PARAMETER.sub(rf"\1{STRUCK}", USERINFO.sub(f"://{STRUCK}@", text))
 
 

@@ -241,9 +241,9 @@ def checked(model: type[Model], row: Any, where: str) -> Model:
         return model.model_validate(row)
     except ValidationError as error:
         wrong = error.errors()[0]
-        place = ".".join(map(str, wrong["loc"]))
+        place = "".join(f"{part}: " for part in (".".join(map(str, wrong["loc"])),) if part)
         raise DataError(
-            f"{where} does not have the form of tau2-bench's results: {place}: {wrong['msg']}"
+            f"{where} does not have the form of tau2-bench's results: {place}{wrong['msg']}"
         ) from None
     except RecursionError:
         raise DataError(f"{where} is nested too deeply to be read") from None

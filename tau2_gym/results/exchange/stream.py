@@ -20,7 +20,7 @@ CHUNK = 2**20
 """How many characters are read at once, at least."""
 
 CLOSE = 16
-"""An error this close to the end of what was read may be one only because the rest is missing."""
+"""What ends this close to the end of what was read, or is wrong there, may be so only because the rest is missing."""
 
 SPACE = re.compile(r"[ \t\n\r]*")
 DECODER = json.JSONDecoder()
@@ -128,7 +128,7 @@ class _Text:
             except ValueError as error:  # a number of thousands of digits
                 raise self.wrong(str(error)) from None
             else:
-                if end < len(self._text) or self._ended:
+                if end + CLOSE <= len(self._text) or self._ended:  # 1 may be 1.5e3
                     self._at = end
                     return value
             self._more()
