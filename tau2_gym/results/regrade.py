@@ -21,7 +21,7 @@ from tau2_gym.exits import FAILED, PLAIN, Command, ending
 from tau2_gym.results.exchange.comparing import KINDS, Comparison, Regrader
 from tau2_gym.results.exchange.files import SAME_TOOLS, ResultsFile, find_results
 from tau2_gym.results.exchange.matching import Candidates, parsed
-from tau2_gym.results.summary import WIDE
+from tau2_gym.results.table import WIDE
 
 app = typer.Typer(add_completion=False)
 
