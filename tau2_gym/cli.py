@@ -14,6 +14,7 @@ VERBS = {
     "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
     "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
+    "report": ("tau2_gym.results.report", "One page about runs: numbers, plots, conversations."),
 }  # fmt: skip
 """Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
 

@@ -1,0 +1,249 @@
+"""The tables of the page, ready to be laid out: runs side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from tau2_gym.journal import to_json
+from tau2_gym.render import harmless
+from tau2_gym.results.page.masking import masked
+from tau2_gym.results.page.numbers import OVERALL, Group, Numbers, Value
+from tau2_gym.results.page.plots import end_colour, ordered
+from tau2_gym.results.summary import caption
+
+WHAT = {
+    "pass@": "at least one of {k} attempts succeeds",
+    "pass^": "all {k} attempts succeed",
+    "mean@": "the mean score of {k} attempts",
+    "maj@": "the score of the answer that most of {k} attempts give",
+}
+
+SETUP = (
+    "agent",
+    "model",
+    "user",
+    "user_model",
+    "judge",
+    "reward",
+    "seed",
+    "max_steps",
+    "max_errors",
+)
+"""What is shown first of how a run was played. Other settings follow where runs differ in them."""
+
+MATTERS = (
+    "user",
+    "user_model",
+    "judge",
+    "max_steps",
+    "max_errors",
+    "source",
+    "data_dir",
+    "revision",
+)
+"""Settings that make runs hard to compare where they differ."""
+
+
+def results(runs: Sequence[Numbers], k: int) -> list[dict[str, Any]]:
+    """pass@1, pass@k and pass^k of every domain, a column for each run; with mean@k and maj@k where attempts end
+    with answers.
+
+    Args:
+        runs: the columns.
+        k: which k, besides 1: the most attempts per task that all of them have.
+    """
+    names = [("pass@", 1)] + ([("pass@", k), ("pass^", k)] if k > 1 else [])
+    if any(f"maj@{k}" in group.values for run in runs for group in run.groups.values()):
+        names += [("mean@", k), ("maj@", k)]
+    domains = sorted(
+        dict.fromkeys(name for run in runs for name in run.groups), key=lambda name: name == OVERALL
+    )
+    return [
+        {
+            "metric": f"{name}{at}",
+            "what": WHAT[name].format(k=at) if at > 1 else "one attempt succeeds",
+            "lines": [
+                {
+                    "domain": shown(domain),
+                    "overall": domain == OVERALL,
+                    "tasks": _tasks([run.groups[domain] for run in runs if domain in run.groups]),
+                    "cells": [_cell(run.groups.get(domain), f"{name}{at}") for run in runs],
+                }
+                for domain in domains
+            ],
+        }
+        for name, at in names
+    ]
+
+
+def _tasks(groups: Sequence[Group]) -> str:
+    """How many tasks the numbers cover, of how many."""
+    found = {(group.summary["tasks_covered"], group.summary["tasks"]) for group in groups}
+    said = {f"{tasks}" if covered == tasks else f"{covered} of {tasks}" for covered, tasks in found}
+    return f"{' / '.join(sorted(said))} task{'s' * (said != {'1'})}"
+
+
+def _cell(group: Group | None, name: str) -> dict[str, Any] | None:
+    value: Value | None = group.values.get(name) if group else None
+    if value is None or (value.mean.value is None and value.best is None):
+        return None
+    if value.bounded:
+        if value.worst is None or value.best is None:
+            return None
+        low, high = 100 * value.worst, 100 * value.best
+        text, interval, at = f"{low:.1f}–{high:.1f}", "bounds", None
+    else:
+        low, high = 100 * (value.mean.low or 0.0), 100 * (value.mean.high or 0.0)
+        at = 100 * (value.mean.value or 0.0)
+        text, interval = f"{at:.1f}", f"[{low:.0f}, {high:.0f}]"
+    return {
+        "text": text,
+        "interval": interval,
+        "low": round(low, 2),
+        "width": round(max(high - low, 0.5), 2),
+        "value": None if at is None else round(min(at, 98.4), 2),
+    }
+
+
+def means(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """What attempts took, a column for each run."""
+    groups = [run.groups.get(OVERALL) or next(iter(run.groups.values())) for run in runs]
+    lines = [
+        {
+            "name": name,
+            "what": what,
+            "cells": [_number(group.summary[key], digits) for group in groups],
+        }
+        for name, what, key, digits in (
+            ("Φ", "partial score at the end", "partial_score", 2),
+            ("reward", "sum of the ledger", "reward", 3),
+            ("turns", "actions of the agent", "num_turns", 1),
+            ("failed calls", "", "num_errors", 1),
+            ("unreadable actions", "", "malformed", 2),
+            ("calls of the user's tools", "by the agent", "ownership_violations", 2),
+        )
+    ]
+    cost = [sum(group.summary["cost"].values()) for group in groups]
+    tokens = [sum(group.summary["tokens"].values()) for group in groups]
+    if any(tokens):
+        each = zip(tokens, groups, strict=True)
+        cells = [f"{total / max(group.summary['attempts'], 1):,.0f}" for total, group in each]
+        lines.append({"name": "tokens", "what": "of the agent", "cells": cells})
+    if any(cost):
+        wins = zip(cost, groups, strict=True)
+        per = [f"${c / group.summary['successes']:.4f}" if group.summary["successes"] else "–" for c, group in wins]  # fmt: skip
+        lines.append({"name": "cost of a success", "what": "agent and user", "cells": per})
+    return lines
+
+
+def ends(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """How many attempts of each run ended how, with links to them."""
+    counts = [sum(run.ends.values(), Counter()) for run in runs]
+    return [
+        {
+            "name": shown(end),
+            "what": "by the user, without success" if end == "user_stop" else "",
+            "colour": end_colour(end),
+            "cells": [
+                {
+                    "count": count[end],
+                    "share": f"{100 * count[end] / count.total():.1f} %",
+                    "link": _link(run.name if len(runs) > 1 else "", end),
+                }
+                for run, count in zip(runs, counts, strict=True)
+            ],
+        }
+        for end in ordered(sum(counts, Counter()))
+    ]
+
+
+def _link(run: str, end: str) -> str:
+    """The address of a run's attempts that ended so."""
+    wanted = (
+        {"run": run, "outcome": "passed"} if end == "passed" else {"run": run, "end": shown(end)}
+    )
+    if end != "passed" and not end.startswith("fault"):
+        wanted["outcome"] = "failed"
+    given = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items() if value)
+    return f"#/?{given}"
+
+
+def setups(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """How the runs were played, a column for each."""
+    configs = [dict(run.run.config) for run in runs]
+    for config, run in zip(configs, runs, strict=True):
+        versions = config.pop("versions", None)
+        config |= versions if isinstance(versions, dict) else {}
+        config["attempts"], config["most attempts at a task"] = len(run.run.rows), run.k
+    every = dict.fromkeys([*SETUP, "attempts", "most attempts at a task"])
+    every |= dict.fromkeys(name for config in configs for name in config)
+    lines = []
+    for name in every:
+        values = [config.get(name) for config in configs]
+        differs = any(value != values[0] for value in values)
+        if (name in SETUP or name == "attempts" or differs) and any(
+            value is not None for value in values
+        ):
+            lines.append(_line(name, [_said(value) for value in values], differs, name in MATTERS))
+    for name, found in (("tasks", _tasks_played), ("revision", _revisions)):
+        for domain in dict.fromkeys(each for run in runs for each in run.ends):
+            played = [found(run, domain) for run in runs]
+            differs = len({each for each in played if each}) > 1
+            cells = [", ".join(each) if name == "revision" else str(len(each)) for each in played]
+            lines.append(
+                _line(f"{name} of {domain}", [cell or "–" for cell in cells], differs, True)
+            )
+    return lines
+
+
+def _line(name: str, cells: Sequence[str], differs: bool, matters: bool) -> dict[str, Any]:
+    return {
+        "name": shown(name),
+        "cells": [shown(cell) for cell in cells],
+        "differs": differs,
+        "matters": matters,
+    }
+
+
+def _tasks_played(run: Numbers, domain: str) -> tuple[str, ...]:
+    return tuple(sorted({row["task_id"] for row in run.run.rows if row["domain"] == domain}))
+
+
+def _revisions(run: Numbers, domain: str) -> tuple[str, ...]:
+    return tuple(sorted({row["revision"] for row in run.run.rows if row["domain"] == domain}))
+
+
+def differing(lines: Sequence[dict[str, Any]]) -> str:
+    """What makes the runs hard to compare, in one clause; empty if nothing does."""
+    names = [str(line["name"]) for line in lines if line["differs"] and line["matters"]]
+    return f"not alike, they differ in {', '.join(names)}" if names else ""
+
+
+def notes(runs: Sequence[Numbers]) -> list[str]:
+    """What the numbers do not cover."""
+    found = []
+    for run in runs:
+        said = caption(
+            {"overall": (run.groups.get(OVERALL) or next(iter(run.groups.values()))).summary}
+        )
+        if said:
+            found.append(f"{run.name}: {said}" if len(runs) > 1 else said)
+    return found
+
+
+def shown(text: Any) -> str:
+    """A name from a run as it may be shown."""
+    return harmless(str(masked(str(text))))
+
+
+def _said(value: Any) -> str:
+    if value is None:
+        return "–"
+    return value if isinstance(value, str) else to_json(value, ensure_ascii=False)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
