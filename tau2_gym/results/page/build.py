@@ -13,10 +13,9 @@ from typing import Any
 
 from tau2_gym.errors import ConfigError
 from tau2_gym.journal import to_json
-from tau2_gym.render import harmless
 from tau2_gym.results.page import plots, tables
 from tau2_gym.results.page.index import Attempt, in_order, index, names_of, pieces
-from tau2_gym.results.page.masking import masked
+from tau2_gym.results.page.masking import shown
 from tau2_gym.results.page.numbers import Numbers, numbers_of
 from tau2_gym.results.page.tasks import Tasks
 from tau2_gym.results.run import Run, task_of
@@ -80,7 +79,7 @@ def page(
         packed: their conversations, where they are to be in the page.
         notes: what to say below the table of results.
         live: the page asks its server for conversations, and for news.
-        waiting: what to say where there is no attempt yet.
+        waiting: what to say while nothing has been played.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -112,7 +111,7 @@ def page(
         ],
         lead=_lead([run for run, _ in played]),
         footer=_footer([run for run, _ in played]),
-        notes=[*tables.notes(numbers), *masked(list(notes))],
+        notes=[*tables.notes(numbers), *map(shown, notes)],
         **_numbers_and_plots(numbers, most),
     )
     return text.encode(errors="replace")
@@ -140,8 +139,7 @@ def _numbers_and_plots(numbers: Sequence[Numbers], k: int) -> dict[str, Any]:
         "differing": tables.differing(setups),
         "end_table": tables.ends(numbers),
         "terms": [
-            {"name": tables.shown(term), "colour": paint}
-            for term, paint in plots.term_colours(numbers).items()
+            {"name": term, "colour": paint} for term, paint in plots.term_colours(numbers).items()
         ],
         **drawn,
     }
@@ -187,19 +185,15 @@ def _lead(runs: Sequence[Run]) -> str:
     tasks = len({task_of(row) for run in runs for row in run.rows})
     domains = list(dict.fromkeys(name for run in runs for name in run.domains))
     where = " and ".join([", ".join(domains[:-1]), domains[-1]] if len(domains) > 1 else domains)
-    return harmless(
-        str(
-            masked(
-                f"{attempts:,} attempt{'s' * (attempts != 1)} at {tasks:,} task{'s' * (tasks != 1)} in {where}"
-            )
-        )
+    return shown(
+        f"{attempts:,} attempt{'s' * (attempts != 1)} at {tasks:,} task{'s' * (tasks != 1)} in {where}"
     )
 
 
 def _footer(runs: Sequence[Run]) -> str:
     revisions = Counter((row["domain"], row["revision"]) for run in runs for row in run.rows)
     said = ", ".join(f"{domain} {revision}" for domain, revision in sorted(revisions))
-    return harmless(str(masked(f"Made by tau2-gym. Revisions of the tasks: {said or 'none yet'}.")))
+    return shown(f"Made by tau2-gym. Revisions of the tasks: {said or 'none yet'}.")
 
 
 __all__ = ["Attempt", "missing", "page", "policy", "report", "require_packages"]

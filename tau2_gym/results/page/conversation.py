@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tau2_gym.errors import DataError, Tau2GymError
 from tau2_gym.grading import action_performed, communicates
-from tau2_gym.journal import to_json
+from tau2_gym.results.page.masking import shown as shown_name
 from tau2_gym.results.page.potential import potentials
 from tau2_gym.results.page.tasks import named
 from tau2_gym.results.run import Row
 from tau2_gym.types import Message, Task, ToolCall
+
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 Item = dict[str, Any]
 """A text (`text`), or a call (`name`, `arguments`, `result`, `error`)."""
@@ -49,8 +52,8 @@ def messages_of(row: Row) -> list[Message]:
             wrong = True
         if wrong:
             raise DataError(
-                f"{row['domain']}, task {row['task_id']}, attempt {row['trial']}: message {number} is not "
-                "in tau2-bench's form"
+                shown_name(f"{row['domain']}, task {row['task_id']}, attempt {row['trial']}")
+                + f": message {number} is not in tau2-bench's form"
             )
         found.append(message)
     return found
@@ -99,7 +102,7 @@ def shown(row: Row, task: Task | None) -> dict[str, Any]:
         "steps": row["steps"],
         "malformed": row["malformed"],
         "violations": row["ownership_violations"],
-        "verdicts": [to_json(verdict, ensure_ascii=False) for verdict in row["verdicts"]],
+        "verdicts": [_encoded(verdict) for verdict in row["verdicts"]],
         "usage": {"agent": row["usage"], "user": row["user_usage"]},
     }
 
@@ -127,9 +130,7 @@ def _items(messages: Sequence[Message], side: str) -> list[Item]:
 
 def _written(call: ToolCall) -> list[list[str]]:
     """Arguments as JSON texts: a browser's numbers would not hold all of them."""
-    return [
-        [str(name), to_json(value, ensure_ascii=False)] for name, value in call.arguments.items()
-    ]
+    return [[str(name), _encoded(value)] for name, value in call.arguments.items()]
 
 
 def _checks(row: Row, task: Task | None, played: Sequence[Turn]) -> list[dict[str, Any]]:

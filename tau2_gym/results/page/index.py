@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tau2_gym.journal import to_json
-from tau2_gym.render import harmless
 from tau2_gym.results.page.conversation import shown
 from tau2_gym.results.page.masking import masked
+from tau2_gym.results.page.masking import shown as shown_name
 from tau2_gym.results.page.numbers import end_of
 from tau2_gym.results.page.tasks import Tasks
 from tau2_gym.results.run import Row, Run
@@ -37,7 +37,7 @@ def names_of(runs: Sequence[Run]) -> list[str]:
         names = ["/".join(path.parts[-depth:]) for path in paths]
         if len({*names}) == len(names):
             break
-    return [harmless(str(masked(name))) for name in names]
+    return [shown_name(name) for name in names]
 
 
 def in_order(runs: Sequence[Run]) -> list[Attempt]:
@@ -45,10 +45,15 @@ def in_order(runs: Sequence[Run]) -> list[Attempt]:
     of the files."""
     tasks: dict[str, dict[str, list[Attempt]]] = {}
     for number, run in enumerate(runs):
-        for row in sorted(run.rows, key=lambda row: row["trial"]):
+        for row in run.rows:
             domain = tasks.setdefault(row["domain"], {})
             domain.setdefault(row["task_id"], []).append(Attempt(number, row))
-    return [each for domain in tasks.values() for found in domain.values() for each in found]
+    return [
+        each
+        for domain in tasks.values()
+        for found in domain.values()
+        for each in sorted(found, key=lambda each: (each.run, each.row["trial"]))
+    ]
 
 
 def outcome(row: Row) -> str:
@@ -94,10 +99,10 @@ def index(attempts: Sequence[Attempt], names: Sequence[str]) -> dict[str, Any]:
     return {
         "runs": list(names),
         "outcomes": OUTCOMES,
-        "domains": masked(list(domains)),
-        "tasks": masked([list(task) for task in tasks]),
-        "ends": masked(list(ends)),
-        "tools": masked(list(tools)),
+        "domains": [shown_name(name) for name in domains],
+        "tasks": [[domain, shown_name(name)] for domain, name in tasks],
+        "ends": [shown_name(name) for name in ends],
+        "tools": [shown_name(name) for name in tools],
         "sets": list(sets),
         "piece": PIECE,
         "attempts": columns,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tau2_gym.completion.redaction import without_secrets
+from tau2_gym.render import harmless
+from tau2_gym.results.run import Run
 
 
 def masked(data: Any) -> Any:
@@ -38,3 +41,33 @@ def _masked(data: Any) -> Any:
     if isinstance(data, list | tuple):
         return [_masked(item) for item in data]
     return data
+
+
+def shown(text: Any) -> str:
+    """A name from a run as it may be shown: on one line of a page or of a terminal, and in any SVG."""
+    return harmless(str(_masked(str(text))))
+
+
+NAMES = ("domain", "task_id", "termination", "fault", "revision")
+"""What of an attempt is shown outside its conversation, besides the terms of its ledger."""
+
+
+def presentable(run: Run) -> Run:
+    """The run with its names as they may be shown; the same run where they already are."""
+    names = {row[field] for row in run.rows for field in NAMES if row[field] is not None}
+    names |= {term for row in run.rows for ledger in row["rewards"] for term in ledger}
+    better = {name: shown(name) for name in names if shown(name) != name}
+    if not better:
+        return run
+    rows = [
+        {
+            **row,
+            **{field: better.get(row[field], row[field]) for field in NAMES},
+            "rewards": [
+                {better.get(term, term): amount for term, amount in ledger.items()}
+                for ledger in row["rewards"]
+            ],
+        }
+        for row in run.rows
+    ]
+    return replace(run, rows=rows)

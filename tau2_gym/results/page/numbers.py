@@ -13,6 +13,7 @@ import numpy as np
 from tau2_gym.errors import DataError
 from tau2_gym.journal import read_json
 from tau2_gym.results.metrics import Estimate, estimate, pass_at_k, pass_hat_k
+from tau2_gym.results.page.masking import presentable, shown
 from tau2_gym.results.record import SUCCESS, TaskKey
 from tau2_gym.results.run import Row, Run, task_of
 from tau2_gym.results.summary import FAULTS, summarise
@@ -89,7 +90,8 @@ def numbers_of(run: Run, name: str, others: Sequence[int] = ()) -> Numbers:
         name: what the page calls it.
         others: other k that the page shows, the most attempts per task in other runs for example.
     """
-    unjudged = _unjudged(run)
+    unjudged = {(shown(domain), shown(task)) for domain, task in _unjudged(run)}
+    run = presentable(run)
     summary = summarise(run.rows, 1, run.seed, unjudged)
     left_out = {
         (domain, task)
@@ -98,13 +100,13 @@ def numbers_of(run: Run, name: str, others: Sequence[int] = ()) -> Numbers:
     }
     covered = [row for row in run.rows if task_of(row) not in left_out]
     curve = chosen(run.k)
-    shown = sorted({*curve, *(k for k in others if k <= run.k)})
+    ks = sorted({*curve, *(k for k in others if k <= run.k)})
     groups = {
-        domain: Group(group, _values([r for r in covered if r["domain"] == domain], shown, run))
+        domain: Group(group, _values([r for r in covered if r["domain"] == domain], ks, run))
         for domain, group in summary["by_domain"].items()
     }
     if len(groups) > 1:
-        groups[OVERALL] = Group(summary["overall"], _values(covered, shown, run))
+        groups[OVERALL] = Group(summary["overall"], _values(covered, ks, run))
     ends: dict[str, Counter[str]] = {}
     for row in run.rows:
         ends.setdefault(row["domain"], Counter())[end_of(row)] += 1

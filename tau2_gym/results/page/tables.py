@@ -8,8 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tau2_gym.journal import to_json
-from tau2_gym.render import harmless
-from tau2_gym.results.page.masking import masked
+from tau2_gym.results.page.masking import shown
 from tau2_gym.results.page.numbers import OVERALL, Group, Numbers, Value
 from tau2_gym.results.page.plots import end_colour, ordered
 from tau2_gym.results.summary import caption
@@ -67,7 +66,7 @@ def results(runs: Sequence[Numbers], k: int) -> list[dict[str, Any]]:
             "what": WHAT[name].format(k=at) if at > 1 else "one attempt succeeds",
             "lines": [
                 {
-                    "domain": shown(domain),
+                    "domain": domain,
                     "overall": domain == OVERALL,
                     "tasks": _tasks([run.groups[domain] for run in runs if domain in run.groups]),
                     "cells": [_cell(run.groups.get(domain), f"{name}{at}") for run in runs],
@@ -144,7 +143,7 @@ def ends(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
     counts = [sum(run.ends.values(), Counter()) for run in runs]
     return [
         {
-            "name": shown(end),
+            "name": end,
             "what": "by the user, without success" if end == "user_stop" else "",
             "colour": end_colour(end),
             "cells": [
@@ -162,9 +161,7 @@ def ends(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
 
 def _link(run: str, end: str) -> str:
     """The address of a run's attempts that ended so."""
-    wanted = (
-        {"run": run, "outcome": "passed"} if end == "passed" else {"run": run, "end": shown(end)}
-    )
+    wanted = {"run": run, "outcome": "passed"} if end == "passed" else {"run": run, "end": end}
     if end != "passed" and not end.startswith("fault"):
         wanted["outcome"] = "failed"
     given = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items() if value)
@@ -232,11 +229,6 @@ def notes(runs: Sequence[Numbers]) -> list[str]:
         if said:
             found.append(f"{run.name}: {said}" if len(runs) > 1 else said)
     return found
-
-
-def shown(text: Any) -> str:
-    """A name from a run as it may be shown."""
-    return harmless(str(masked(str(text))))
 
 
 def _said(value: Any) -> str:
