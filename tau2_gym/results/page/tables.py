@@ -11,7 +11,7 @@ from tau2_gym.journal import to_json
 from tau2_gym.results.page.masking import shown
 from tau2_gym.results.page.numbers import OVERALL, Group, Numbers, Value
 from tau2_gym.results.page.plots import end_colour, ordered
-from tau2_gym.results.summary import caption
+from tau2_gym.results.table import caption
 
 WHAT = {
     "pass@": "at least one of {k} attempts succeeds",
@@ -125,16 +125,14 @@ def means(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
             ("calls of the user's tools", "by the agent", "ownership_violations", 2),
         )
     ]
-    cost = [sum(group.summary["cost"].values()) for group in groups]
-    tokens = [sum(group.summary["tokens"].values()) for group in groups]
-    if any(tokens):
-        each = zip(tokens, groups, strict=True)
-        cells = [f"{total / max(group.summary['attempts'], 1):,.0f}" for total, group in each]
-        lines.append({"name": "tokens", "what": "of the agent", "cells": cells})
-    if any(cost):
-        wins = zip(cost, groups, strict=True)
-        per = [f"${c / group.summary['successes']:.4f}" if group.summary["successes"] else "–" for c, group in wins]  # fmt: skip
-        lines.append({"name": "cost of a success", "what": "agent and user", "cells": per})
+    taken = [group.summary["per_success"] or {} for group in groups]
+    for key, what, form in (
+        ("tokens", "of the agent, all attempts", "{:,.0f}"),
+        ("cost", "of agent and user, all attempts", "${:,.4f}"),
+    ):
+        if any(each.get(key) for each in taken):
+            cells = [form.format(each[key]) if key in each else "–" for each in taken]
+            lines.append({"name": f"{key} per success", "what": what, "cells": cells})
     return lines
 
 
