@@ -69,6 +69,10 @@ class DataFolder:
         """Whether there is a structured file of that name."""
         return self._find(self.path, stem, SUFFIXES) is not None
 
+    def file(self, stem: str) -> Path:
+        """Where a structured file of that name is, or would be."""
+        return self._find(self.path, stem, SUFFIXES) or self.path / f"{stem}.json"
+
     def has_text(self, stem: str) -> bool:
         """Whether there is a Markdown or text file of that name."""
         return self._find(self.path, stem, TEXT_SUFFIXES) is not None

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from tau2_gym.domains.base import Domain, load_domain
+from tau2_gym.domains.checked import TaskCheck, check_all
 from tau2_gym.domains.data import DataFolder
 from tau2_gym.domains.instruction import AGENT_INSTRUCTION, USER_GUIDELINES
 from tau2_gym.domains.overlay import BaseDatabase
@@ -42,7 +43,12 @@ def load(spec: DomainSpec, name: str) -> Domain:
     if spec.user_tools is not None and spec.user_database is not None:
         user = _side(files, spec.user_tools, spec.user_database, "user_db")
     given = _made(spec, name)
-    tasks = TaskTable(name, files.tasks() if given is None else given.rows)
+    if given is None:
+        rows = files.tasks()
+        check_all(TaskCheck(str(files.file("tasks")), agent, user), rows)
+        tasks = TaskTable(name, rows)
+    else:
+        tasks = TaskTable(name, given.rows, TaskCheck(f"the tasks of {name}", agent, user))
     return Domain(
         name=name,
         source=spec.tools.__module__ if given is None else given.source,
@@ -99,7 +105,10 @@ def load_tasks(spec: TaskSet, source: str, data_dir: str | None) -> Domain:
     """
     base = load_domain(spec.domain, source, data_dir)
     files = DataFolder.at(spec.name, spec.folder)
-    tasks = TaskTable(spec.name, files.tasks())
+    rows = files.tasks()
+    where = str(files.file("tasks"))
+    check_all(TaskCheck(where, base.sides.agent, base.sides.user, strict=False), rows)
+    tasks = TaskTable(spec.name, rows)
     return Domain(
         name=spec.name,
         source=base.source,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tau2_gym.errors import DataError
@@ -27,11 +27,16 @@ class TaskTable(Mapping[str, Task]):
     Args:
         domain: its name.
         rows: as the file has them, or by id.
+        check: sees each row before it is parsed, and raises a `DataError` if it is not allowed.
     """
 
     def __init__(
-        self, domain: str, rows: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]]
+        self,
+        domain: str,
+        rows: Sequence[Mapping[str, Any]] | Mapping[str, Mapping[str, Any]],
+        check: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
+        self._check = check
         self._domain = domain
         self._rows: Mapping[str, Mapping[str, Any]] = (
             rows if isinstance(rows, Mapping) else {str(row["id"]): row for row in rows}
@@ -41,7 +46,10 @@ class TaskTable(Mapping[str, Task]):
     def __getitem__(self, task_id: str) -> Task:
         task = self._parsed.get(task_id)
         if task is None:
-            task = self._parsed[task_id] = parse_task(self._domain, self._rows[task_id])
+            row = self._rows[task_id]
+            if self._check is not None:
+                self._check(row)
+            task = self._parsed[task_id] = parse_task(self._domain, row)
         return task
 
     def __iter__(self) -> Iterator[str]:
