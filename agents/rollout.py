@@ -103,6 +103,7 @@ class Player:
         limits: see `Limits`.
         judge: decides natural-language assertions; without one such tasks stay ungraded.
         keep_tokens: put the tokens of an agent that knows them into the records.
+        watch: called after every turn, and at the start, with the episode and what the turn led to.
     """
 
     agent: Agent | AsyncAgent
@@ -114,6 +115,7 @@ class Player:
     limits: Limits = field(default_factory=Limits)
     judge: Judge | None = None
     keep_tokens: bool = False
+    watch: Callable[[Session, Outcome], None] | None = None
 
     def __post_init__(self) -> None:
         self._agent_gate = asyncio.Semaphore(self.limits.agent_calls)
@@ -201,6 +203,8 @@ class Player:
         record.user_usage += meter.usage
         outcome = session.settle()
         record.observe(outcome.info)
+        if self.watch is not None:
+            self.watch(session, outcome)
         return outcome
 
     async def _judge(self, session: Session, record: Record) -> None:

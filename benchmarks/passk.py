@@ -81,7 +81,9 @@ class Evaluation(PlayOptions):
         )
 
 
-def default_output(setup: Setup, what: Sequence[str], identity: Mapping[str, Any]) -> Path:
+def default_output(
+    setup: Setup, what: Sequence[str], identity: Mapping[str, Any], folder: str = "passk"
+) -> Path:
     """Where results go unless told otherwise: a name that tells what was played, with a hash of all
     that results depend on, so that no two set-ups share a file.
 
@@ -89,12 +91,13 @@ def default_output(setup: Setup, what: Sequence[str], identity: Mapping[str, Any
         setup: the run.
         what: the domains and the split.
         identity: all that results depend on, but for how often each task is played.
+        folder: below `runs`.
     """
     parts = [setup.agent, *([setup.model.name] if setup.model else [])]
     parts += [without_address(setup.user), *what]
     readable = re.sub(r"[^\w.-]+", "-", "-".join(parts)).strip("-.")
     digest = hashlib.sha256(to_json(dict(identity), sort_keys=True).encode()).hexdigest()
-    return Path("runs") / "passk" / f"{readable[:120]}-{digest[:8]}.jsonl"
+    return Path("runs") / folder / f"{readable[:120]}-{digest[:8]}.jsonl"
 
 
 @app.command(cls=Command)

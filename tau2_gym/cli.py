@@ -13,6 +13,8 @@ VERBS = {
     "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
     "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
+    "tasks": ("tau2_gym.results.tasks", "List the tasks of a domain, or show one."),
+    "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),
     "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
     "report": ("tau2_gym.results.report", "One page about runs: numbers, plots, conversations."),
 }  # fmt: skip

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import shlex
 import signal
@@ -28,6 +30,8 @@ from tau2_gym.errors import InfrastructureError
 from tau2_gym.results.record import Record
 
 ROOT = Path(__file__).resolve().parents[2]
+
+COMMAND = [sys.executable, "-m", "benchmarks.passk"]
 
 
 def run(*arguments: str) -> Any:
@@ -87,6 +91,45 @@ def test_a_killed_run_goes_on_and_ends_like_an_uninterrupted_one(tmp_path: Path)
     assert run(*arguments, "--output", str(killed)).exit_code == 0
     assert run(*arguments, "--output", str(whole)).exit_code == 0
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_kills_at_random_moments_cost_no_byte(tmp_path: Path) -> None:
+    """KILLS=50 takes some minutes."""
+    times = int(os.environ.get("KILLS", "4"))
+    samples = str(max(3, times // 5))
+    arguments = ["--domains", "retail,telecom", "--num-samples", samples, "--seed", "5"]
+    killed, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
+    draw, kills = random.Random(7), 0
+
+    def written() -> int:
+        return killed.stat().st_size if killed.exists() else 0
+
+    for _ in range(times):
+        command = [*COMMAND, *arguments, "--workers", draw.choice("12"), "--output", str(killed)]
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        begun = written()
+        while process.poll() is None and written() <= begun:
+            time.sleep(0.01)
+        time.sleep(draw.uniform(0.0, 0.3))
+        kills += process.poll() is None
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT)))
+        process.wait()
+    assert kills > 0
+    for output in (killed, whole):
+        assert run(*arguments, "--output", str(output)).exit_code == 0
+    assert killed.read_bytes() == whole.read_bytes()
+    one, other = (
+        json.loads(path.with_suffix(".summary.json").read_text()) for path in (killed, whole)
+    )
+    assert one.pop("wall_time_seconds") > 0 < other.pop("wall_time_seconds")
+    assert one == other
 
 
 def test_more_samples_can_be_added_to_a_run(tmp_path: Path) -> None:
