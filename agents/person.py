@@ -96,7 +96,7 @@ class Screen:
         return Panel(Group(*parts), title=f"turn {outcome.info['num_turns']}", title_align="left")
 
     def line(self, prompt: str, commands: Mapping[str, Callable[[], None]]) -> str:
-        """What the person types next that is no command.
+        """What the person types next, other than a command.
 
         Raises:
             Leaves: the input has ended.
