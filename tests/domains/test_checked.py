@@ -106,7 +106,8 @@ KEYS = [(*place, key) for place in mappings(TASK) for key in at(TASK, place)]
 
 def test_the_task_is_allowed_and_has_all_keys_that_are(check: TaskCheck) -> None:
     check(TASK)
-    parts = checked.TASK, checked.SCENARIO, checked.INSTRUCTIONS, checked.START, checked.DATA
+    parts: tuple[tuple[str, ...], ...] = (checked.TASK, checked.SCENARIO, checked.INSTRUCTIONS)
+    parts += (checked.START, checked.DATA)
     parts += (checked.CRITERIA, checked.ACTION, checked.FUNCTION)
     assert len(KEYS) == sum(map(len, parts))
 
