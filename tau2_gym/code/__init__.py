@@ -24,7 +24,7 @@ CODE = DomainSpec(
     folder=Path(__file__).parent / "data",
     tools=CodeTools,
     database=CodeDB,
-    # What was computed on the way is worth nothing; of a program, each test that it passes is.
+    # Calls on the way earn nothing. A program earns something for each test that it passes.
     weights=Weights(action=0.0, communicate=0.0, env_assertion=1.0, db=0.0),
     answer=answer,
     given=given,
@@ -33,7 +33,7 @@ CODE = DomainSpec(
     ready=ready,
     slow=True,
 )
-"""What the domain is made of."""
+"""The domain `code`."""
 
 CODE_SESSION = replace(
     CODE,
@@ -43,6 +43,6 @@ CODE_SESSION = replace(
     database=KernelDB,
     ready=kernel.ready,
 )
-"""The same with an interpreter that keeps its state between the calls of an episode."""
+"""The domain `code_session`, whose interpreter keeps its state between the calls of an episode."""
 
 __all__ = ["CODE", "CODE_SESSION"]

@@ -1,4 +1,4 @@
-"""Rows of others as problems: which column of which data set is what."""
+"""Rows of public data sets as problems: which column of which data set holds what."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tau2_gym.code.tasks import program_row, value_row
 Row = Mapping[str, Any]
 
 NO_ANSWER = ("", "proof", "notfound")
-"""What data sets have in place of an answer."""
+"""What data sets contain where an answer is missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A problem that was read: either `expected` is its answer, or `tests` are what a program is to
-    pass. See `Problem`."""
+    """A problem read from a row: either `expected` is its answer, or `tests` are what a program must pass.
+    See `Problem`."""
 
     text: str
     expected: str = ""
@@ -32,15 +32,15 @@ class Read:
 
     @property
     def digest(self) -> str:
-        """Of what is asked: the same problem has the same in all data sets."""
+        """A hash of the problem's text. The same problem has the same digest in every data set."""
         return hashlib.sha256(" ".join(self.text.split()).encode("utf-8", "replace")).hexdigest()
 
     def row(self, task_id: str, most: int) -> dict[str, Any]:
-        """It as a task.
+        """The problem as a row of a task file.
 
         Args:
             task_id: its id.
-            most: tests of a program; of more, so many are taken at even distances.
+            most: largest number of tests of a program; if there are more, evenly spaced ones are taken.
         """
         if not self.tests:
             return value_row(task_id, self.text, self.expected)
@@ -63,7 +63,7 @@ def value_reader(problem: str, answer: str) -> Reader:
 
 
 def numina(row: Row) -> Read | None:
-    """NuminaMath-1.5. Left out are proofs, multiple choice, and what its makers found not to be valid."""
+    """NuminaMath-1.5, without proofs, multiple choice, and problems that its makers marked as invalid."""
     if row.get("question_type") in ("proof", "MCQ"):
         return None
     if any(row.get(name, "Yes") != "Yes" for name in ("problem_is_valid", "solution_is_valid")):
@@ -73,14 +73,14 @@ def numina(row: Row) -> Read | None:
 
 def taco(row: Row) -> Read | None:
     """TACO: `input_output` is JSON of inputs and outputs, and the name of a function if one is called. Its
-    solutions are not verified, so none is the oracle's."""
+    solutions are not verified, so the oracle is given none."""
     starter = row.get("starter_code") or ""
     return _program(row.get("question"), _json(row.get("input_output")), starter)
 
 
 def leetcode(row: Row) -> Read | None:
     """LeetCodeDataset: `input_output` is a list of calls such as `nums = [1, 2], target = 3`, and their
-    results. Left out are problems whose calls hold more than JSON, trees for example."""
+    results. Problems whose calls contain something other than JSON, such as trees, are left out."""
     starter, entry = row.get("starter_code") or "", row.get("entry_point") or ""
     tests = _calls(row.get("input_output"))
     text = _asked(row.get("problem_description"), starter)
@@ -156,7 +156,7 @@ def _program(question: Any, tests: Any, starter: str) -> Read | None:
 
 
 def _asked(question: Any, starter: str) -> str:
-    """What is asked, with the code to begin with."""
+    """The problem, with its starter code."""
     if not isinstance(question, str) or not question.strip():
         return ""
     text = question.strip()
@@ -168,12 +168,12 @@ def _asked(question: Any, starter: str) -> str:
 
 
 def _lines(text: Any) -> str:
-    """What is read or written, which may be a list of lines."""
+    """Input or output as text. Data sets may give it as a list of lines."""
     return "\n".join(map(str, text)) if isinstance(text, list) else str(text)
 
 
 def _calls(given: Any) -> tuple[Case, ...]:
-    """Calls of a function, of those that can be said in JSON."""
+    """Calls of a function, those that can be expressed in JSON."""
     found = list[Case]()
     given = _literal(given) if isinstance(given, str) else given
     for test in given if isinstance(given, list) else ():

@@ -1,4 +1,4 @@
-"""What the world of a problem holds. Tools see it; agents see only what tools return."""
+"""The database of a problem. Tools see it; agents see only what tools return."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 
 class Case(BaseModel):
-    """One run of a program: what it reads, and what it is to write.
+    """One test of a program: its input and its expected output.
 
     Where a function is called, `stdin` is the list of its arguments in JSON, and `stdout` the result in
     JSON.
@@ -19,7 +19,7 @@ class Case(BaseModel):
 
 
 class Problem(BaseModel):
-    """What is asked, as the grader needs it.
+    """The problem, as the grader needs it.
 
     Attributes:
         kind: whether a value or a program is the answer.
@@ -27,7 +27,7 @@ class Problem(BaseModel):
         call: the function of the program that tests call, or an expression that gives it; empty if the
             program itself reads and writes.
         tests: of the program, hidden from it.
-        seconds: that the program may take for one of them.
+        seconds: time limit of one test.
     """
 
     kind: Literal["mathematics", "program"] = "mathematics"

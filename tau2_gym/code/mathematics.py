@@ -1,9 +1,8 @@
 """Whether a value is the expected one.
 
-Numbers that are written plainly are compared here, exactly. All else is for math-verify, which reads
-LaTeX and compares what it means. What an agent writes can take it for ever (`9^{9^{9^9}}`), and it
-guards against that by a signal, which works in the main thread only. So it is run in a sandbox of its
-own, with little time.
+Plain numbers are compared here, exactly. Everything else goes to math-verify, which understands LaTeX.
+Some answers would keep it busy forever (`9^{9^{9^9}}`). Its own protection against that is a signal, which
+works in the main thread only, so it runs in its own sandbox with a short time limit.
 """
 
 from __future__ import annotations
@@ -18,13 +17,14 @@ from tau2_gym.sandbox.base import Limits
 from tau2_gym.sandbox.local import LocalSandbox
 
 LONGEST = 2000
-"""Characters of an answer; a longer one is wrong."""
+"""Characters of the longest answer that is compared; a longer one is wrong."""
 
 CPU_SECONDS = 0.5
-"""That math-verify may take for an answer; one that takes longer is wrong."""
+"""Processor time that math-verify may take per answer; an answer that takes longer is wrong."""
 
 LIMITS = Limits(seconds=30.0, memory_mb=1024, output_kb=16)
-"""The bounds of the sandbox. The time is that on the clock, which passes on a busy machine, too."""
+"""Limits of the sandbox. `seconds` is wall-clock time, which also passes while the processors are busy with
+something else."""
 
 PLAIN = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:,\d{3})+)", re.ASCII)
 DECIMAL = re.compile(r"[+-]?\d*\.\d+", re.ASCII)
@@ -32,7 +32,7 @@ RATIO = re.compile(
     r"([+-]?)(?:\\[dt]?frac\{([+-]?\d+)\}\{(\d+)\}|([+-]?\d+)\s*/\s*(\d+))", re.ASCII
 )
 RELATION = re.compile(r"\\(?:neq?|not|[lg](?:e|eq|eqslant|t)|approx)(?![a-z])|[<>≠≤≥≈]")
-"""Signs that make something else of a number, and that math-verify reads over."""
+"""Signs that change what a number means, and that math-verify ignores."""
 
 PERCENT = re.compile(r"\\(?:text|mathrm)\{\s*(?:\\?%|per ?cent)\s*\}|\\?%|\bper ?cent\b", re.I)
 """A percent sign. math-verify takes 42% for 42 and for 0.42 alike."""
@@ -51,7 +51,7 @@ for one, other in ("1", "2"), (r"\\frac{1}{2}", "0.5"), ("x^2+1", "1+x^2"), (r"\
 import builtins
 builtins.graded = graded
 """
-"""Loads what takes long, once."""
+"""Imports math-verify and warms it up, once."""
 
 GRADE = f"""
 import json, os, signal, sys
@@ -90,7 +90,7 @@ def is_right(given: str, expected: str) -> bool:
 
 
 def plain(text: str) -> Fraction | None:
-    """The number that a text is; None if it is not one, plainly."""
+    """The number that a text spells out; None if it is not a plain number."""
     text = bare(text)
     if PLAIN.fullmatch(text):
         return Fraction(int(text.replace(",", "")))
@@ -105,7 +105,7 @@ def plain(text: str) -> Fraction | None:
 
 
 def bare(text: str) -> str:
-    """A number without what LaTeX puts around and into it."""
+    """A number without LaTeX's delimiters around it and separators in it."""
     text = AROUND.sub("", text)
     return re.sub(r"\\[,!;:]|\{,\}|~", lambda found: "," if found[0] == "{,}" else "", text).strip()
 
@@ -121,7 +121,7 @@ def _compared(expected: str, given: str) -> bool:
 @cache
 def _sandbox() -> LocalSandbox:
     """A sandbox for the grader: with namespaces where this machine allows them, else with limits alone,
-    since what runs in it is no model's code."""
+    since no model's code runs in it."""
     made = LocalSandbox(LIMITS, prepare=PREPARE)
     try:
         made.run("pass")

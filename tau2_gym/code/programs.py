@@ -1,8 +1,8 @@
 """Whether a program passes its tests.
 
-Every test is a run of its own in the sandbox, which is given the program and what the test has it read.
-What it should write is compared out here: nothing in the sandbox knows it, and nothing that the program
-does to its interpreter can change the comparison.
+Each test is a separate run in the sandbox, which gets the program and the test's input. The expected output
+is compared outside: it never enters the sandbox, and nothing that the program does to its interpreter can
+change the comparison.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tau2_gym.code.tools import run
 from tau2_gym.sandbox.base import Limits
 
 SLOW = 3
-"""Tests that a program may be too slow for; all that follow then count as failed, and are not run."""
+"""After this many timeouts, the remaining tests count as failed and are not run."""
 
 MARK = "=== result ==="
 CALL = f"""
@@ -26,7 +26,7 @@ import json as _json, sys as _sys
 _value = ({{call}})(*_json.loads(_sys.stdin.read()))
 _sys.stdout.write("\\n{MARK}\\n" + _json.dumps(_value, default=list) + "\\n")
 """
-"""What calls the function of a program with arguments that it reads."""
+"""Appended to a program to call its function with arguments read from standard input."""
 
 
 def passed(program: str, problem: Problem) -> list[bool]:

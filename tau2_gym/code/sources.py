@@ -1,4 +1,4 @@
-"""Problems of others, by the names of data sets or from files, loaded by Hugging Face's `datasets`.
+"""Problems from public data sets, by name, and from files, loaded with Hugging Face's `datasets`.
 
 | name | data set | licence |
 |---|---|---|
@@ -10,8 +10,8 @@
 | `open_agentrl_grpo_2k` | y-ohtani/open_agentrl_grpo_2k, a sample of the five | Apache-2.0 |
 | `file` | a file in the form of the last | – |
 
-Licences are as the card of the model says that was trained on them. Nothing of them is part of this
-package: they are downloaded when they are asked for, or read from `path`.
+The licences are those stated on the card of the model that was trained on these data sets. None of their
+content is part of this package: it is downloaded on first use, or read from `path`.
 """
 
 from __future__ import annotations
@@ -44,25 +44,26 @@ VERSION = 2
 grading does."""
 
 COUNT, TEST, TESTS, MOST = 2000, 200, 20, 1_000_000
-"""How many problems to train on and to test with, and tests of a program, unless told; the most of each."""
+"""Default numbers of training problems, test problems and tests per program; the largest number allowed for
+each."""
 
 OPTIONS = ("count", "test", "tests", "seed", "revision", "path")
 
 HELD_OUT = 5
-"""Of a data set that is not split, one problem in so many is for testing."""
+"""In a data set without a test split, one problem in this many is for testing."""
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set. Called with options, it gives tasks.
+    """A data set. Calling it with options returns tasks.
 
     Attributes:
         name: ours.
         hub: its name on the Hugging Face hub; empty if it has none.
         licence: its licence.
         read: reads its rows.
-        splits: those it has, of which one is enough.
-        revision: of its repository, unless told.
+        splits: the splits it has; one is enough.
+        revision: of its repository, by default.
         files: where its Parquet files are, by split, if its repository cannot be loaded by name.
     """
 

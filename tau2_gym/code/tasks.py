@@ -22,7 +22,7 @@ LOADERS = {
     "open_agentrl_grpo_2k": "tau2_gym.code.sources:GRPO_2K",
     "file": "tau2_gym.code.sources:FILE",
 }
-"""Sources of tasks by name: functions that are given what follows the name and a colon."""
+"""Sources of tasks by name: functions of what follows the name and a colon."""
 
 DEFAULT = "generated"
 

@@ -1,4 +1,4 @@
-"""What the requests and responses of SandboxFusion's `/run_code` are, and serving one in Python."""
+"""Requests and responses of SandboxFusion's `/run_code`, and how one in Python is served."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SandboxFusion itself never says so, since nothing there is killed for that."""
 
 
 FILES = 64
-"""The most files of a request, to write and to fetch: each that is fetched is a program of its own."""
+"""The most files that a request may write, and the most that it may fetch. Fetching one is a separate run."""
 
 
 class Refused(Exception):
@@ -33,7 +33,7 @@ class Refused(Exception):
 
 
 class Request(BaseModel):
-    """The body of a request. What is not here is ignored."""
+    """The body of a request. Other fields are ignored."""
 
     code: str
     language: str
@@ -45,7 +45,7 @@ class Request(BaseModel):
 
 
 class Ran(BaseModel):
-    """What came of a command, in a response. Only what is used of it is checked."""
+    """The result of a command, in a response. Only fields that are used are checked."""
 
     status: Literal["Finished", "Error", "TimeLimitExceeded"]
     execution_time: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
@@ -88,7 +88,7 @@ def serve(sandbox: LocalSandbox, body: bytes | bytearray) -> dict[str, Any]:
 
 
 def what_is_wrong(error: ValidationError) -> str:
-    """The first thing that is, without what was sent."""
+    """The first thing that is wrong, without quoting what was sent."""
     first = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, first["loc"])) or "the body"
     return f"{where}: {first['msg']}"
@@ -106,7 +106,7 @@ def _limits(asked: Request, most: Limits) -> Limits:
 
 
 def _run(sandbox: LocalSandbox, asked: Request, limits: Limits) -> tuple[Result, dict[str, str]]:
-    """Run code among the files that it is to find, and give those that are wanted of what it leaves."""
+    """Write the files that the code needs, run it, and return the files that were asked for."""
     stdin = asked.stdin or ""
     given = {name: held for name, held in asked.files.items() if held is not None}
     if not given and not asked.fetch_files:
@@ -147,8 +147,8 @@ def _read(name):
 
 
 def _said(result: Result, files: Mapping[str, str]) -> dict[str, Any]:
-    """A result as a response. What was killed for anything but its time has ended by a signal; for
-    what is in the message."""
+    """A result as a response. A program killed for anything other than its time has ended by a signal, and
+    the message says what for."""
     late = result.killed == "time"
     ran = {
         "status": "TimeLimitExceeded" if late else "Finished",

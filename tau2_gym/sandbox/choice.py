@@ -17,8 +17,8 @@ VARIABLE = "TAU2_GYM_SANDBOX"
 CHOICES = ("local", "local-unisolated", "fusion:URL")
 
 AT_ONCE = max(16, 2 * (os.cpu_count() or 1))
-"""Calls of the sandbox on this machine that run at the same time. Most of them are over at once, or
-wait; those that compute share the processors."""
+"""Calls of the local sandbox that run at the same time. Most are short or spend their time waiting; those
+that compute share the processors."""
 
 
 def sandbox() -> Sandbox:

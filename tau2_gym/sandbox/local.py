@@ -74,7 +74,7 @@ class LocalSandbox:
 
     Args:
         limits: what a call may take.
-        at_once: calls that run at the same time; others wait. By default twice the processors.
+        at_once: calls that run at the same time; others wait. By default two per processor.
         isolate: False runs the code with limits alone: it then reads and writes what this user may.
             For trusted code, or where all is a container anyway.
         prepare: code that is run once, before any call, in the interpreter that all calls are forked

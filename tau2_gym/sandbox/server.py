@@ -233,9 +233,7 @@ def main(
     port: Annotated[int, typer.Option(help="0 takes a free one.", min=0, max=65535)] = 8080,
     at_once: Annotated[
         int | None,
-        typer.Option(
-            help="Calls at a time; by default twice the processors.", min=1, max=CONNECTIONS
-        ),
+        typer.Option(help="Calls at a time; by default two per processor.", min=1, max=CONNECTIONS),
     ] = None,
     waiting: Annotated[int, typer.Option(help="Calls that may wait for their turn.", min=0)] = 1024,
     seconds: Annotated[float, typer.Option(help="The longest that a call may ask for.")] = 60.0,
