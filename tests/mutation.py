@@ -48,8 +48,8 @@ CORE = (
     *("tau2_gym/turns.py", "tau2_gym/actions.py", "tau2_gym/judge.py", "tau2_gym/cassette.py"),
     *("tau2_gym/journal.py", "tau2_gym/types.py"),
     *(f"tau2_gym/domains/{name}.py" for name in ("base", "data", "overlay", "render", "schema")),
-    *(f"tau2_gym/domains/{name}.py" for name in ("tasks", "toolkit", "world")),
-    "tau2_gym/completion/*.py",
+    *(f"tau2_gym/domains/{name}.py" for name in ("checked", "tasks", "toolkit", "world")),
+    *("tau2_gym/completion/*.py", "tau2_gym/code/*.py", "tau2_gym/sandbox/*.py"),
     *("tau2_gym/users/llm.py", "tau2_gym/users/replay.py"),
     *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
@@ -75,6 +75,11 @@ ELSEWHERE = {
     "tau2_gym/completion/wire.py": [
         *("tests/test_completion.py", "tests/users/test_llm.py", "tests/test_hostile_servers.py")
     ],
+    "tau2_gym/code/database.py": ["tests/code/test_kernel.py", "tests/code/test_programs.py"],
+    "tau2_gym/code/tables.py": ["tests/code/test_sources.py"],
+    "tau2_gym/code/tasks.py": ["tests/code/test_sources.py", "tests/code/test_episodes.py"],
+    "tau2_gym/sandbox/api.py": ["tests/sandbox/test_server.py", "tests/sandbox/test_fusion.py"],
+    "tau2_gym/sandbox/base.py": ["tests/sandbox/test_local.py", "tests/sandbox/test_fusion.py"],
     "agents/backends/drawing.py": ["tests/agents/backends/test_transformers.py"],
     "agents/backends/jobs.py": [
         "tests/agents/backends/test_conversations.py",
