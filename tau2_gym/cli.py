@@ -17,6 +17,7 @@ VERBS = {
     "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),
     "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
     "report": ("tau2_gym.results.report", "One page about runs: numbers, plots, conversations."),
+    "view": ("tau2_gym.results.view", "The same page, live while runs go on."),
 }  # fmt: skip
 """Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
 

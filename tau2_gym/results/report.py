@@ -79,7 +79,7 @@ def check_output(output: Path, runs: Sequence[Path], *, force: bool) -> None:
     }
     if output.resolve() in kept:
         raise ConfigError(f"{output} belongs to a run: name another file with -o")
-    if force or not output.exists():
+    if force or not output.is_file():
         return
     try:
         with output.open("rb") as file:

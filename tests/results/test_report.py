@@ -22,7 +22,8 @@ SECRET = "sk-live-0123456789abcdef"
 
 
 def invoke(*arguments: Any) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(each) for each in arguments])
+    # So wide that no path is broken over two lines.
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(each) for each in arguments])
     return done.exit_code, " ".join(done.output.split())
 
 

@@ -101,6 +101,7 @@ def page(
         script=Markup(script),
         index=Markup(_in_script(data)),
         pieces=[Markup(each) for each in packed],
+        version=data.get("version", 0),
         live=live,
         waiting=waiting,
         title=f"{', '.join(names)} – tau2-gym",

@@ -15,8 +15,10 @@ from tau2_gym.results.run import read_run
 from tests.results import browser
 from tests.results.runs import call, record, result, run, write
 
-why = browser.missing()
-pytestmark = pytest.mark.skipif(why is not None, reason=str(why))
+if (why := browser.missing()) is not None:
+    pytest.skip(why, allow_module_level=True)
+
+from playwright.sync_api import expect
 
 MARKUP = "<img src=x onerror=\"document.title='broken'\"></script><script>document.title='broken'</script>"
 SECRET = "sk-live-0123456789abcdef"
@@ -101,8 +103,6 @@ def read(watched: browser.Watched, address: str) -> Any:
 
 def cells(page: Any, count: int) -> Any:
     """The cells of the grid, once there are so many."""
-    from playwright.sync_api import expect
-
     found = page.locator("#grid a.cell")
     expect(found).to_have_count(count)
     return found
@@ -218,10 +218,10 @@ def test_it_can_be_used_with_the_keyboard(watched: browser.Watched, address: str
     page.keyboard.press("Enter")
     page.wait_for_selector(".turn")
     page.keyboard.press("j")
-    page.wait_for_function("first => location.href !== first", arg=first)
+    expect(page).not_to_have_url(first)
     page.wait_for_selector(".cell.here")
     page.keyboard.press("k")
-    page.wait_for_function("first => location.href === first", arg=first)
+    expect(page).to_have_url(first)
     page.keyboard.press("Escape")
     page.wait_for_selector("#grid a.cell")
     assert page.evaluate("document.activeElement.href") == first
@@ -263,7 +263,7 @@ def test_numbers_that_lead_to_attempts(watched: browser.Watched, address: str) -
     link = page.locator(".counts a").first
     shown = int(link.inner_text())
     link.click()
-    page.wait_for_function("document.getElementById('count').textContent.includes(' of ')")
+    expect(page.locator("#count")).to_contain_text(" of ")
     cells(page, shown)
     assert page.input_value("[name=outcome]") == "passed"
 

@@ -28,7 +28,7 @@ async function show(address) {
   current = address;
   let nodes;
   if (i === undefined) {
-    nodes = [make("p", { class: "empty" }, "This page has no such attempt. ", make("a", { href: "#/" + query() }, "All attempts"))];
+    nodes = [make("p", { class: "empty absent" }, "This page has no such attempt. ", make("a", { href: "#/" + query() }, "All attempts"))];
   } else {
     try {
       const data = await conversation(i);
@@ -100,28 +100,43 @@ reader.addEventListener("click", async (event) => {
   }
 });
 
+// The numbers are made by the server, less often than there are new attempts.
+async function newNumbers() {
+  const answer = await fetch("./", { cache: "no-store" });
+  if (!answer.ok) throw new Error(String(answer.status));
+  // The server's own page, with all data in it escaped; a document that is only parsed runs nothing.
+  const made = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("numbers");
+  const shown = byId("numbers");
+  if (made.dataset.version === shown.dataset.version) return;
+  const before = byId("attempts").getBoundingClientRect().top;
+  const open = [...shown.querySelectorAll("details")].map((details) => details.open);
+  shown.replaceWith(document.importNode(made, true));
+  byId("numbers").querySelectorAll("details").forEach((details, place) => { details.open = open[place] ?? details.open; });
+  // Whoever reads the grid below stays where they are.
+  if (before < innerHeight / 2) scrollBy({ top: byId("attempts").getBoundingClientRect().top - before, behavior: "instant" });
+}
+
+function newAttempts(newer) {
+  const held = grid.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  const top = scrollY;
+  takeIndex(newer);
+  showFilters();
+  showGrid();
+  const i = held && addresses.get(held.slice(1).split("?")[0]);
+  if (i !== null && i !== undefined) focusAttempt(i);
+  if (!overview.hidden) scrollTo({ top, behavior: "instant" });
+  // An attempt that was asked for before it had ended.
+  if (current !== null && reader.querySelector(".absent") && addresses.has(current)) show(current);
+}
+
 async function news() {
   const badge = byId("live");
   try {
     const answer = await fetch(`index.json?version=${index.version}`, { cache: "no-store" });
-    if (!answer.ok && answer.status !== 204) throw new Error(String(answer.status));
-    if (answer.status === 200) {
-      takeIndex(await answer.json());
-      const page = await (await fetch("./", { cache: "no-store" })).text();
-      // The server's own page, with all data in it escaped; a parsed document runs nothing.
-      const parsed = new DOMParser().parseFromString(page, "text/html");
-      byId("numbers").replaceChildren(...document.importNode(parsed.getElementById("numbers"), true).childNodes);
-      const top = scrollY;
-      const held = grid.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-      showFilters();
-      showGrid();
-      if (held) {
-        const i = addresses.get(held.slice(1).split("?")[0]);
-        if (i !== undefined) focusAttempt(i);
-      }
-      if (!overview.hidden) scrollTo({ top, behavior: "instant" });
-    }
-    badge.classList.remove("off");
+    if (!answer.ok) throw new Error(String(answer.status));
+    if (answer.status === 200) newAttempts(await answer.json());
+    if (byId("numbers").dataset.version !== String(index.version)) await newNumbers();
+    badge.classList.toggle("off", !/^(live|waiting)/.test(index.status));
     badge.textContent = index.status;
   } catch {
     badge.classList.add("off");
