@@ -22,7 +22,7 @@ def main(
         list[Path],
         typer.Argument(
             metavar="RUN...",
-            help="Results, JSON lines. A file that is not there yet is waited for.",
+            help="Results, JSON lines. It waits for a file that is not there yet.",
         ),
     ],
     port: Annotated[
