@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from tau2_gym.errors import ConfigError, first_line, one_of
 
 FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
 
-LOOKED_AT = 2**16
-"""Bytes of a file of JSON that are looked at to see whether there is anything in it."""
+PIECE = 2**16
+"""Bytes of a file that are read at a time to see whether there is anything in it."""
 
 
 @dataclass
@@ -83,9 +84,9 @@ def _from_files(files: Sequence[Path]) -> Sequence[Any]:
         raise one_of("format of files of problems", suffix, FORMATS)
     for file in files:
         with open(file, "rb") as opened:
-            begins = opened.read(LOOKED_AT)
-        if not (begins if suffix == ".parquet" else begins.strip()):
-            raise ConfigError(f"{file} is empty")
+            pieces = iter(partial(opened.read, PIECE), b"")
+            if not any(piece if suffix == ".parquet" else piece.strip() for piece in pieces):
+                raise ConfigError(f"{file} is empty")
     names = list(map(str, files))
     return load(", ".join(names), FORMATS[suffix], data_files=names, split="train")
 

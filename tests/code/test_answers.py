@@ -1,9 +1,22 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from tau2_gym.code import answers
-from tau2_gym.code.answers import program_in, ready, value_in
+from tau2_gym.code.answers import (
+    KEPT,
+    NO_PROGRAM,
+    NO_VALUE,
+    answer,
+    given,
+    program_in,
+    ready,
+    value_in,
+)
+from tau2_gym.code.database import Answer, Problem
 from tau2_gym.errors import ConfigError
 
 
@@ -89,4 +102,55 @@ def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     ready()
     monkeypatch.setattr(answers, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"not installed: pip install 'tau2-gym\[code\]'"):
+        ready()
+
+
+def tools(**problem: Any) -> Any:
+    found = Problem.model_validate(problem)
+    return SimpleNamespace(db=SimpleNamespace(problem=found, answer=Answer()))
+
+
+DOUBLING = {
+    "kind": "program",
+    "call": "solve",
+    "tests": [{"stdin": "[1]", "stdout": "2"}, {"stdin": "[2]", "stdout": "5"}],
+}
+
+
+def test_an_answer_is_read_as_what_is_asked_for() -> None:
+    value, program = tools(expected="42"), tools(**DOUBLING)
+    code = "```python\nsolve = lambda n: 2 * n\n```"
+    assert answer(value, code) == NO_VALUE
+    assert answer(program, "\\boxed{42}") == NO_PROGRAM
+    assert not value.db.answer.given
+    assert not program.db.answer.given
+    assert answer(value, "\\boxed{42}") is None
+    assert answer(program, code) is None
+    assert value.db.answer == Answer(given=True, text="42", passed=[True])
+    assert program.db.answer.passed == [True, False]
+
+
+def test_of_an_answer_only_the_beginning_is_kept() -> None:
+    value = tools(expected="42")
+    assert answer(value, "\\boxed{" + "1" * (KEPT + 1) + "}") is None
+    assert value.db.answer == Answer(given=True, text="1" * KEPT, passed=[False])
+
+
+def test_values_are_told_in_one_form_and_programs_not_at_all() -> None:
+    value, program = tools(expected="42"), tools(**DOUBLING)
+    for text, told in (("4{,}200", "4200"), ("2/4", "1/2"), ("x + 1", "x+1"), ("", "")):
+        value.db.answer = Answer(given=True, text=text)
+        assert given(value) == told
+    program.db.answer = Answer(given=True, text="x = 1")
+    assert given(program) is None
+
+
+def test_a_sandbox_that_does_not_work_is_found_out_before_a_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refused() -> None:
+        raise ConfigError("it is full of water")
+
+    monkeypatch.setattr(answers, "check_sandbox", refused)
+    with pytest.raises(ConfigError, match="full of water"):
         ready()

@@ -9,6 +9,7 @@ import pytest
 
 from tau2_gym.code.columns import Read, leetcode, numina, taco, trained, value_reader
 from tau2_gym.code.database import Case
+from tau2_gym.code.mathematics import LONGEST
 from tau2_gym.code.programs import passed
 from tests.code.helpers import problem_of
 
@@ -227,3 +228,9 @@ def test_of_many_tests_some_are_taken_at_even_distances() -> None:
 def test_the_same_question_has_the_same_digest_however_it_is_broken_into_lines() -> None:
     assert Read("What  is\n1 + 1?", "2").digest == Read("What is 1 + 1?", "3").digest
     assert Read("What is 1 + 1?", "2").digest != Read("What is 1 + 2?", "2").digest
+
+
+def test_an_answer_may_be_as_long_as_one_that_is_compared() -> None:
+    read = value_reader("problem", "answer")
+    assert read({"problem": "What?", "answer": "1" * LONGEST}) == Read("What?", "1" * LONGEST)
+    assert read({"problem": "What?", "answer": "1" * (LONGEST + 1)}) is None

@@ -10,7 +10,7 @@ import pytest
 from tau2_gym.code.database import Case, Problem
 from tau2_gym.code.programs import MARK, SLOW, agrees, passed, same
 from tau2_gym.errors import InfrastructureError
-from tau2_gym.sandbox.base import Result
+from tau2_gym.sandbox.base import Limits, Result
 from tests.code.helpers import Scripted
 
 
@@ -131,7 +131,7 @@ def test_a_program_that_is_always_too_slow_is_stopped(scripted: Scripted) -> Non
 
 def test_a_test_has_the_time_of_the_problem(scripted: Scripted) -> None:
     passed("x", called(([1], 1), seconds=7.5))
-    assert scripted.asked[0]["limits"].seconds == 7.5
+    assert scripted.asked[0]["limits"] == Limits(seconds=7.5, memory_mb=512, output_kb=1024)
 
 
 def test_a_failing_sandbox_is_no_failed_test(scripted: Scripted) -> None:

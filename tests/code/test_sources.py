@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tau2_gym.code import sources
+from tau2_gym.code.tables import PIECE
 from tau2_gym.code.tasks import LOADERS, load_tasks
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, DataError
@@ -402,3 +403,10 @@ def test_nothing_is_shown_while_rows_are_loaded_and_all_is_as_before_afterwards(
         assert capfd.readouterr() == ("", "")
         assert datasets.are_progress_bars_disabled() is not shown
     assert logging.getLogger("datasets").level == level
+
+
+def test_a_file_may_begin_with_much_of_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [json.dumps(grpo_row(number)) for number in range(1, 9)]
+    file.write_text("\n" * (3 * PIECE) + "\n".join(rows))
+    assert len(load_tasks(f"file:{file}").rows) == 8

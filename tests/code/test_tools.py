@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tau2_gym.code.tools import KILLED, LIMITS, NOTHING, SHOWN, shortened, told
+from tau2_gym.code.database import Answer
+from tau2_gym.code.tools import KILLED, LIMITS, NOTHING, SHOWN, CodeTools, shortened, told
+from tau2_gym.code.tools import run as run_code
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.sandbox.base import Result
+from tau2_gym.sandbox.base import Limits, Result
 from tests.code.helpers import Scripted, call, first, make
 
 
@@ -125,3 +128,17 @@ def test_a_sandbox_that_fails_is_no_fault_of_the_agents(
     monkeypatch.setattr("tau2_gym.code.tools.sandbox", refused)
     with pytest.raises(InfrastructureError, match="no jail here"):
         run(env, "1")
+
+
+def test_a_test_is_passed_if_it_was_answered_and_is_right() -> None:
+    tools: Any = CodeTools()
+    tools.db = SimpleNamespace(answer=Answer())
+    assert not tools.passes(0)
+    tools.db.answer = Answer(given=True, passed=[True, False])
+    assert [tools.passes(number) for number in range(3)] == [True, False, False]
+
+
+def test_what_is_given_reaches_the_sandbox(scripted: Scripted) -> None:
+    limits = Limits(seconds=3)
+    assert run_code("1", limits, stdin="in", echo=True) == scripted.result
+    assert scripted.asked == [{"code": "1", "stdin": "in", "limits": limits, "echo": True}]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import time
 
@@ -32,7 +33,13 @@ def test_the_variable_chooses(
     assert choice.sandbox() is made
 
 
-@pytest.mark.parametrize("value", ["docker", "fusion", "fusion:", "local:", "LOCAL"])
+def test_two_calls_per_processor_run_at_once_and_16_at_least() -> None:
+    assert max(16, 2 * (os.cpu_count() or 1)) == choice.AT_ONCE
+
+
+@pytest.mark.parametrize(
+    "value", ["docker", "docker:http://a:1", "fusion", "fusion:", "local:", "LOCAL"]
+)
 def test_other_values_are_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(choice.VARIABLE, value)
     for ask in (choice.sandbox, choice.check_sandbox):

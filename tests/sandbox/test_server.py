@@ -105,6 +105,13 @@ def test_the_published_client_gives_files_and_gets_them_back(
         assert (said.run_result.return_code, said.files) == (status, {})
 
 
+def test_a_program_cannot_pass_something_else_for_a_file(server: SandboxServer) -> None:
+    code = "import builtins\nopen('a', 'w').write('x')\nbuiltins.print = lambda *_: print_('%', end='')"
+    code = f"print_ = print\n{code}"
+    status, said = post(server, asking(code, fetch_files=["a"]))
+    assert (status, said["status"], said["files"]) == (200, "Success", {})
+
+
 def test_the_published_client_hears_of_a_sandbox_that_has_failed(
     client: Any, monkeypatch: pytest.MonkeyPatch, server: SandboxServer
 ) -> None:
@@ -137,13 +144,14 @@ def test_the_published_client_hears_of_a_sandbox_that_has_failed(
         (asking("1", run_timeout=float("nan")), "run_timeout: "),
         (asking("1", run_timeout=21), "run_timeout: at most 20 is allowed here, not 21"),
         (asking("1", memory_limit_MB=257), "memory_limit_MB: at most 256 is allowed here, not 257"),
+        (asking("1", memory_limit_MB=0), "memory_mb of a sandbox must be a positive number, not 0"),
         (asking("1", memory_limit_MB=1), "an interpreter needs 64 MiB, and memory_mb is 1"),
         (asking("1", files={"a": "%"}), "files: they cannot be written (binascii.Error"),
         (asking("1", files={"/usr/a": "eA=="}), "files: they cannot be written (OSError"),
         (asking("1", fetch_files=["a"] * 65), "fetch_files: List should have at most 64 items"),
         (asking("1", stdin="x" * 10_000_001), "stdin has 10000001 characters, and may have"),
     ],
-    ids=range(17),
+    ids=range(18),
 )  # fmt: skip
 def test_requests_that_are_not_served_are_told_why(
     server: SandboxServer, body: Any, said: str
