@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from agents.base import Action, AgentView
-from tau2_gym.actions import is_malformed, parse_action
+from tau2_gym.actions import is_malformed
+from tau2_gym.envs.user_side import read_action
 from tau2_gym.render import harmless, to_text
 from tau2_gym.session import Outcome, Session
 from tau2_gym.types import Message
@@ -191,17 +192,11 @@ class PersonUser:
             typed = self.screen.line("user> ", commands)
             if typed == BYE:
                 return Message("user", STOP)
-            message = parse_action(typed, [tool.name for tool in view.tools], len(view.messages))
+            message = read_action(typed, view)
             if not is_malformed(message):
-                return as_user(message)
+                return message
             self.screen.say(f"That cannot be read as a call. {CALL}")
 
 
 BYE = "bye"
 """What the person types to end the conversation."""
-
-
-def as_user(message: Message) -> Message:
-    """An agent's message as the user's."""
-    calls = tuple(replace(call, requestor="user") for call in message.tool_calls)
-    return Message("user", message.content, calls)

@@ -199,7 +199,7 @@ class Session:
         truncated = episode.termination is not None and episode.termination.truncated
         opening = episode.task.ticket if self.rules.solo and not episode.messages else None
         self.last = Outcome(
-            observation=_arrived(new) if opening is None else opening,
+            observation=reached_agent(new) if opening is None else opening,
             reward=sum(ledger.values()),
             terminated=episode.done and not truncated,
             truncated=truncated,
@@ -306,7 +306,7 @@ class Session:
         return self._found[1]
 
 
-def _arrived(messages: Sequence[Message]) -> str:
+def reached_agent(messages: Sequence[Message]) -> str:
     """The text of what reached the agent: user messages and results of its own calls."""
     return "\n".join(
         message.content or ""

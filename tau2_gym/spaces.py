@@ -54,10 +54,10 @@ class ActionSpace(Space[Any]):
         return self.fork()
 
     def sample(self, mask: None = None, probability: None = None) -> str:
-        """A text (one time in four) or a valid tool call in the `<tool_call>` form."""
+        """A text (one time in four, or where there is no tool) or a valid tool call in the `<tool_call>` form."""
         no_mask(mask, probability)
         rng = self.np_random
-        if rng.random() < 0.25:
+        if rng.random() < 0.25 or not self.tools:
             return str(rng.choice(np.array(TEXTS)))
         tool = self.tools[sorted(self.tools)[rng.integers(len(self.tools))]]
         arguments = sample_arguments(tool, examples(self.domain), rng)

@@ -1,0 +1,1 @@
+"""The environments in the interfaces of other libraries, a module for each."""
