@@ -12,6 +12,7 @@ from tau2_gym.exits import REFUSED, complain
 VERBS = {
     "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
     "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
+    "export": ("tau2_gym.results.export", "Write a run in the form of another tool."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
     "tasks": ("tau2_gym.results.tasks", "List the tasks of a domain, or show one."),
     "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),

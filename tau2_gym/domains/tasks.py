@@ -52,6 +52,10 @@ class TaskTable(Mapping[str, Task]):
             task = self._parsed[task_id] = parse_task(self._domain, row)
         return task
 
+    def row(self, task_id: str) -> Mapping[str, Any]:
+        """A task as its file has it."""
+        return self._rows[task_id]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._rows)
 

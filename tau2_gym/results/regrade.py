@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,26 +12,17 @@ from rich.console import Console
 from rich.table import Table
 
 from tau2_gym.completion.redaction import redact
-from tau2_gym.domains import resolve
-from tau2_gym.domains.base import get_domain
-from tau2_gym.errors import ConfigError, DataError
+from tau2_gym.errors import DataError
 from tau2_gym.exits import FAILED, PLAIN, Command, ending
-from tau2_gym.results.exchange.comparing import KINDS, Comparison, Regrader
-from tau2_gym.results.exchange.files import SAME_TOOLS, ResultsFile, find_results
-from tau2_gym.results.exchange.matching import Candidates, parsed
+from tau2_gym.results.exchange.comparing import KINDS, Comparison
+from tau2_gym.results.exchange.files import find_results
+from tau2_gym.results.exchange.regrading import Tasks, compare_file
 from tau2_gym.results.table import WIDE
 
 app = typer.Typer(add_completion=False)
 
 LINES = 8
 """How many lines are printed of one simulation."""
-
-
-class Tasks(StrEnum):
-    """Which tasks simulations are graded by."""
-
-    EMBEDDED = "embedded"
-    CURRENT = "current"
 
 
 @app.command(cls=Command)
@@ -86,54 +75,6 @@ def main(
         if not any(each.compared for each in comparisons):
             raise DataError(f"nothing in {results} can be graded: see above")
     raise typer.Exit(FAILED if differing else 0)
-
-
-def compare_file(
-    file: ResultsFile, tasks: Tasks, source: str = "inspect-evals", data_dir: Path | None = None
-) -> Iterator[Comparison]:
-    """Grade the simulations of a file, one by one.
-
-    Args:
-        file: the file.
-        tasks: what they are graded by.
-        source, data_dir: where the domain comes from.
-
-    Raises:
-        DataError: the file, or a task in it, is malformed, or it has no tasks to grade by.
-        ConfigError: the source is unknown.
-    """
-    where = f"{file.path.name}: "
-    name = SAME_TOOLS.get(file.domain, file.domain)
-    if not _is_domain(name):
-        for simulation in file.simulations():
-            problem = redact(f"its domain, {file.domain}, is not one of this project", 120)
-            yield Comparison(where + redact(simulation.name, 120), problem=problem)
-        return
-    domain = get_domain(name, source, data_dir)
-    embedded = parsed(name, file.tasks, str(file.path)) if file.tasks else None
-    if tasks is Tasks.CURRENT:
-        installed = Candidates(domain.tasks.values(), "of the installed revision")
-        regrader = Regrader(domain, file.solo, embedded, installed)
-    elif embedded is None:
-        raise DataError(f"{file.path} holds no tasks: grade by the installed ones, --tasks current")
-    else:
-        regrader = Regrader(domain.with_tasks(embedded.tasks), file.solo, embedded)
-    ids: set[str] = set()
-    for simulation in file.simulations():
-        comparison = regrader.compare(simulation)
-        comparison.name = where + redact(comparison.name, 120)
-        if simulation.id is not None and str(simulation.id) in ids:
-            comparison.notes.append("another simulation before it has the same id")
-        ids.add(str(simulation.id))
-        yield comparison
-
-
-def _is_domain(name: str) -> bool:
-    """Whether the domain that a file names is here. A module is not looked for in a file's name."""
-    try:
-        return ":" not in name and bool(resolve(name))
-    except ConfigError:
-        return False
 
 
 def _report(console: Console, comparisons: list[Comparison], show: int) -> None:

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from tau2_gym import cli
 from tau2_gym.results.exchange.comparing import KINDS, Comparison
 from tau2_gym.results.exchange.files import find_results
-from tau2_gym.results.regrade import Tasks, compare_file
+from tau2_gym.results.exchange.regrading import Tasks, compare_file
 from tests.helpers import RECORDINGS, needs_recordings
 from tests.results.exchange.written import Row, as_results, info, read, simulation, task_rows
 
