@@ -144,9 +144,9 @@ const KINDS = { action: "expected action", communicate: "to be said", assertion:
 function checksPart(data) {
   const items = data.checks.map(({ kind, name, met, turn }) => {
     const text = make("span", {}, KINDS[kind] + (kind === "unexpected" ? `: ${name}` : ""));
-    if (name !== null && kind !== "unexpected") text.append(make("br"), make("span", { class: "mono" }, name));
     const mark = make("span", { class: met ? "yes" : "no", "aria-label": met ? "met" : "not met" }, met ? "✓" : "✕");
-    return make("li", {}, mark, text, turn === null ? make("span") : toTurn(turn));
+    const about = name !== null && kind !== "unexpected" ? make("span", { class: "mono" }, name) : null;
+    return make("li", {}, mark, text, turn === null ? make("span") : toTurn(turn), about);
   });
   const met = data.checks.filter((check) => check.met).length;
   const part = make("section", {}, make("h2", {}, "Checks at the end", make("small", {}, `${met} of ${data.checks.length} met`)));
@@ -207,7 +207,7 @@ function shownConversation(data, i, go) {
     make("span", { class: "go" }, step(-1, "↑ Previous", "Previous attempt (k)"), step(1, "↓ Next", "Next attempt (j)"), make("button", { type: "button", id: "copy" }, "Copy link")));
   const facts = make("p", { class: "facts" }, make("span", { class: "badge " + outcome }, outcome === "ungraded" ? "not graded" : outcome), make("span", {}, "ended by ", make("b", {}, endOf(i))),
     make("span", {}, make("b", {}, turns[i]), turns[i] === 1 ? " turn" : " turns"), make("span", {}, "Φ ", make("b", {}, phi[i].toFixed(2))), make("span", {}, "reward ", make("b", {}, number(index.attempts.reward[i]))),
-    make("span", {}, "checks ", make("b", {}, `${data.checks.filter((check) => check.met).length} of ${data.checks.length}`)));
+    data.checks.length ? make("span", {}, "checks ", make("b", {}, `${data.checks.filter((check) => check.met).length} of ${data.checks.length}`)) : "");
   const top = make("div", { class: "top" }, crumbs, make("h1", { tabindex: "-1" }, make("small", {}, "task "), taskOf(i)[1]), facts, siblings(i));
   if (data.error) top.append(make("p", { class: "problem" }, data.error));
   if (data.ungraded && data.ungraded.length) top.append(make("p", { class: "problem" }, `Not graded: ${data.ungraded.join(", ")}.`));
