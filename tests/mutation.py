@@ -75,11 +75,10 @@ ELSEWHERE = {
     "tau2_gym/completion/wire.py": [
         *("tests/test_completion.py", "tests/users/test_llm.py", "tests/test_hostile_servers.py")
     ],
-    "tau2_gym/code/database.py": ["tests/code/test_kernel.py", "tests/code/test_programs.py"],
     "tau2_gym/code/tables.py": ["tests/code/test_sources.py"],
     "tau2_gym/code/tasks.py": ["tests/code/test_sources.py", "tests/code/test_episodes.py"],
     "tau2_gym/sandbox/api.py": ["tests/sandbox/test_server.py", "tests/sandbox/test_fusion.py"],
-    "tau2_gym/sandbox/base.py": ["tests/sandbox/test_local.py", "tests/sandbox/test_fusion.py"],
+    "tau2_gym/sandbox/local.py": ["tests/sandbox/test_leftovers.py"],
     "agents/backends/drawing.py": ["tests/agents/backends/test_transformers.py"],
     "agents/backends/jobs.py": [
         "tests/agents/backends/test_conversations.py",
@@ -117,6 +116,12 @@ EQUIVALENT = {
     "agents/backends/drawing.py: return torch.tensor(values, device=logits.device)[:, None]": (
         "float32 is the default"
     ),
+    "tau2_gym/code/sources.py: stacklevel=4,": "only where a warning seems to come from",
+    "tau2_gym/domains/checked.py: warnings.warn(str(error), stacklevel=3)": (
+        "only where a warning seems to come from"
+    ),
+    "tau2_gym/code/tables.py: PIECE = 3**16": "only how much is read at a time",
+    "tau2_gym/code/tables.py: PIECE = 2**17": "only how much is read at a time",
     "tau2_gym/actions.py: _check_size(calls, content)": "both are counted",
     "tau2_gym/journal.py: return json.dumps(_finite(data), allow_nan=True, **options)": (
         "there are none left"

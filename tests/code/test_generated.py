@@ -106,6 +106,9 @@ def test_options_choose(monkeypatch: pytest.MonkeyPatch) -> None:
         ("count=0", "count must be a number from 1 to 100000, not '0'"),
         ("count=" + "0" * 19 + "1000000000", "count must be a number from 1 to 100000"),
         ("seed=٣", "seed must be a number from 0 to"),
+        (f"seed={2**63 + 1}", f"seed must be a number from 0 to {2**63}, not '{2**63 + 1}'"),
+        ("seed=1:count=2", "options are separated by commas: write generated:seed=1,count=2"),
+        ("test=100001", "test must be a number from 1 to 100000, not '100001'"),
         ("test=1000000", "test must be a number from 1"),
         ("difficulty=0", "difficulty must be one of 1 to 5"),
         ("difficulty=3-2", "difficulty must be one of 1 to 5"),
@@ -116,6 +119,10 @@ def test_options_choose(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_other_options_are_refused(options: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load(options)
+
+
+def test_the_largest_seed_is_a_seed() -> None:
+    assert len(load(f"seed={2**63},count=1,test=1").rows) == 2
 
 
 def test_no_more_tasks_are_promised_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -293,7 +293,9 @@ def rows_of(name: str) -> list[Mapping[str, Any]]:
 
 @pytest.mark.parametrize("name", DOMAINS)
 def test_tasks_of_tau2_bench_are_a_task_set_without_a_word(name: str, tmp_path: Path) -> None:
-    rows = [{**row, "a_key_of_the_next_revision": 1} for row in rows_of(name)[:200]]
+    rows = [
+        {**row, "a_key_of_the_next_revision": 1, "initial_notes": ""} for row in rows_of(name)[:200]
+    ]
     (tmp_path / "tasks.json").write_text(json.dumps(rows))
     register(TaskSet("same", tmp_path, name))
     with warnings.catch_warnings():

@@ -283,6 +283,13 @@ def test_bodies_hold_so_much_memory_together_and_no_more(sandbox: LocalSandbox) 
         assert server.room.free == 1_000_000
 
 
+def test_a_body_may_take_all_the_room_there_is(sandbox: LocalSandbox) -> None:
+    raw = json.dumps(asking("print(1)")).encode()
+    with serving(sandbox, bodies=len(raw)) as server:
+        assert post(server, raw)[0] == 200
+        assert post(server, raw + b" ")[0] == 503
+
+
 def test_the_longest_body_fits() -> None:
     assert server_module.BODIES >= server_module.LONGEST_BODY
 
