@@ -52,6 +52,8 @@ def test_help_shows_every_shared_option_once(app: Any) -> None:
     assert len(shown) == len(set(shown))
     assert {f"--{item.name.replace('_', '-')}" for item in fields(PlayOptions)} <= set(shown)
     assert said.count("╭─ What is played") == 1
+    words = " ".join(re.sub("[│╭╮╰╯─]", " ", said).split())
+    assert "NAME:TASKS plays other tasks than the default, as in code:generated:" in words
 
 
 COMMANDS = {
