@@ -8,10 +8,12 @@ does in a class attribute `domains`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from agents.base import Action, Agent, AgentView, AsyncAgent
 from agents.models import MODEL_AGENTS
+from tau2_gym.completion.blocking import run_sync
 from tau2_gym.domains import known_domains
 from tau2_gym.errors import ConfigError
 from tau2_gym.plugins import find, make
@@ -62,6 +64,35 @@ def agent_domains(name: str) -> tuple[str, ...]:
     return tuple(domains)
 
 
+def player(name: str, domain: str) -> Callable[[dict[str, Any], Any, int], tuple[Any, Any]]:
+    """An agent as `tau2_gym.envs.user_env` takes it.
+
+    Raises:
+        ConfigError: the agent is unknown, is a model, whose options a name does not tell, or does not play the
+            domain.
+    """
+    if name in MODEL_AGENTS:
+        raise ConfigError(f"agent {name!r} is a model: pass serving(make_model_agent(...)) instead")
+    if domain not in agent_domains(name):
+        raise ConfigError(
+            f"agent {name!r} plays {', '.join(agent_domains(name))} only, not {domain}"
+        )
+    return serving(make_agent(name))
+
+
+def serving(agent: Agent | AsyncAgent) -> Callable[[dict[str, Any], Any, int], tuple[Any, Any]]:
+    """Any agent as the function that `tau2_gym.envs.user_env` calls."""
+
+    def serve(info: dict[str, Any], memory: Any, seed: int) -> tuple[Any, Any]:
+        view = AgentView.from_info(info)
+        if isinstance(agent, AsyncAgent):
+            reply = run_sync(agent.aact(view, memory, seed))
+            return reply.action, reply.memory
+        return agent.act(view, seed), None
+
+    return serve
+
+
 __all__ = [
     "AGENTS",
     "MODEL_AGENTS",
@@ -71,4 +102,6 @@ __all__ = [
     "AsyncAgent",
     "agent_domains",
     "make_agent",
+    "player",
+    "serving",
 ]

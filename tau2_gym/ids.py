@@ -18,3 +18,14 @@ def add_id(env_id: str, **arguments: Any) -> None:
             # Text is deterministic given a seed.
             nondeterministic=False,
         )
+
+
+def add_user_id(env_id: str, **arguments: Any) -> None:
+    """Register an id, unless it is there already, with arguments of `Tau2UserEnv`."""
+    if env_id not in registry:
+        register(
+            id=env_id,
+            entry_point="tau2_gym.envs.user_env:Tau2UserEnv",
+            kwargs=arguments,
+            nondeterministic=False,
+        )

@@ -15,11 +15,16 @@ _IDENTIFY = re.compile(
 )
 
 
+def asks_to_identify(question: str) -> bool:
+    """Whether a question, in lower case, asks who the user is."""
+    return _IDENTIFY.search(question) is not None
+
+
 def details_asked(known: Memory, question: str) -> list[str]:
     """The details a question asks for, as sentences; what the user does not have is said so."""
     text = question.lower()
     asked = [detail for detail in known.details if detail.asked.search(text)]
-    if not asked and _IDENTIFY.search(text):
+    if not asked and asks_to_identify(text):
         asked = [detail for detail in known.details if detail.values][:2]
     have = [detail for detail in asked if detail.values]
     lack = [detail for detail in asked if not detail.values]
