@@ -132,7 +132,9 @@ def test_markup_and_secrets_appear_nowhere(
     tmp_path: Path, page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = tmp_path / "plain.html"
-    invoke(write(tmp_path / "plain.jsonl", [record(), record(trial=1)]), "-o", plain)
+    invoke(
+        write(tmp_path / "plain.jsonl", [record(), record("1", 1, None, fault="user")]), "-o", plain
+    )
     monkeypatch.setenv("SHOP_API_KEY", SECRET)
     code, said = invoke(hostile(tmp_path), "-o", page)
     assert code == 0, said

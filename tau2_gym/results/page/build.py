@@ -122,7 +122,18 @@ def _numbers_and_plots(numbers: Sequence[Numbers], k: int) -> dict[str, Any]:
     from markupsafe import Markup
 
     if not numbers:
-        empty = ("tables", "means", "setups", "curves", "ends", "end_table", "ledgers", "terms")
+        empty = (
+            "tables",
+            "means",
+            "setups",
+            "curves",
+            "ends",
+            "end_table",
+            "ledgers",
+            "terms",
+            "reasons",
+            "faults",
+        )
         return {**{name: [] for name in empty}, "differing": ""}
     drawn = {
         name: [{"title": plot.title, "svg": Markup(plot.svg)} for plot in found]
@@ -139,6 +150,8 @@ def _numbers_and_plots(numbers: Sequence[Numbers], k: int) -> dict[str, Any]:
         "setups": setups,
         "differing": tables.differing(setups),
         "end_table": tables.ends(numbers),
+        "reasons": tables.reasons(numbers),
+        "faults": tables.faults(numbers),
         "terms": [
             {"name": term, "colour": paint} for term, paint in plots.term_colours(numbers).items()
         ],

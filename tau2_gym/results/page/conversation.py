@@ -13,7 +13,7 @@ from tau2_gym.results.page.masking import shown as shown_name
 from tau2_gym.results.page.potential import potentials
 from tau2_gym.results.page.tasks import named
 from tau2_gym.results.run import Row
-from tau2_gym.types import Message, Task, ToolCall
+from tau2_gym.types import Message, RewardBasis, Task, ToolCall
 
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
@@ -133,14 +133,30 @@ def _written(call: ToolCall) -> list[list[str]]:
     return [[str(name), _encoded(value)] for name, value in call.arguments.items()]
 
 
+BASIS = {
+    "action": RewardBasis.ACTION,
+    "communicate": RewardBasis.COMMUNICATE,
+    "assertion": RewardBasis.ENV_ASSERTION,
+    "database": RewardBasis.DB,
+}
+"""Which part of a task's reward basis a check decides."""
+
+
 def _checks(row: Row, task: Task | None, played: Sequence[Turn]) -> list[dict[str, Any]]:
-    """The grader's findings at the end, each with the turn in which it came to be, where that can be told."""
+    """The grader's findings at the end: whether each counts for the official reward, where that is known, and
+    the turn in which it came to be, where that can be told."""
     checks = row["checks"]
     if not isinstance(checks, dict):
         return []
     names = named(task)
+    basis = task.criteria.basis if task and task.criteria else None
     performed = _performed(task, played)
     found: list[dict[str, Any]] = []
+
+    def add(kind: str, name: str | None, met: bool, turn: int | None = None) -> None:
+        counts = None if basis is None else BASIS.get(kind) in basis
+        found.append({"kind": kind, "name": name, "met": met, "turn": turn, "counts": counts})
+
     for kind, key in (
         ("action", "performed"),
         ("communicate", "communicate"),
@@ -149,16 +165,15 @@ def _checks(row: Row, task: Task | None, played: Sequence[Turn]) -> list[dict[st
         met = checks.get(key) or []
         known = names[kind] if len(names[kind]) == len(met) else [None] * len(met)
         for index, holds in enumerate(met):
-            turn = None
-            name = known[index]
+            name, turn = known[index], None
             if holds and name is not None and kind == "action":
                 turn = performed.get(index)
             elif holds and name is not None and kind == "communicate":
                 turn = _said(name, played)
-            found.append({"kind": kind, "name": name, "met": bool(holds), "turn": turn})
-    found.append({"kind": "database", "name": None, "met": bool(checks.get("db")), "turn": None})
+            add(kind, name, bool(holds), turn)
+    add("database", None, bool(checks.get("db")))
     if checks.get("unexpected"):
-        found.append({"kind": "unexpected", "name": str(checks["unexpected"]), "met": False, "turn": None})  # fmt: skip
+        add("unexpected", str(checks["unexpected"]), met=False)
     return found
 
 

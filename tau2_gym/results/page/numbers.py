@@ -10,11 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from tau2_gym.errors import DataError
-from tau2_gym.journal import read_json
 from tau2_gym.results.metrics import Estimate, estimate, pass_at_k, pass_hat_k
-from tau2_gym.results.page.masking import presentable, shown
-from tau2_gym.results.record import SUCCESS, TaskKey
+from tau2_gym.results.page.masking import presentable
+from tau2_gym.results.page.recorded import recorded
+from tau2_gym.results.record import SUCCESS
 from tau2_gym.results.run import Row, Run, task_of
 from tau2_gym.results.summary import FAULTS, summarise
 from tau2_gym.results.votes import maj_over_tasks, mean_over_tasks
@@ -67,6 +66,7 @@ class Numbers:
         curve: the k that curves have.
         ledger: by term, the mean of what attempts had earned up to each turn.
         ends: by domain, how many attempts ended how.
+        floors: what agents got that do not do the task, as in `Recorded`.
     """
 
     run: Run
@@ -75,6 +75,7 @@ class Numbers:
     curve: list[int]
     ledger: dict[str, list[float]]
     ends: dict[str, Counter[str]] = field(default_factory=dict)
+    floors: dict[str, dict[str, dict[str, Estimate]]] = field(default_factory=dict)
 
     @property
     def k(self) -> int:
@@ -90,9 +91,9 @@ def numbers_of(run: Run, name: str, others: Sequence[int] = ()) -> Numbers:
         name: what the page calls it.
         others: other k that the page shows, the most attempts per task in other runs for example.
     """
-    unjudged = {(shown(domain), shown(task)) for domain, task in _unjudged(run)}
+    beside = recorded(run)
     run = presentable(run)
-    summary = summarise(run.rows, 1, run.seed, unjudged)
+    summary = summarise(run.rows, 1, run.seed, beside.unjudged)
     left_out = {
         (domain, task)
         for domain, group in summary["by_domain"].items()
@@ -110,7 +111,7 @@ def numbers_of(run: Run, name: str, others: Sequence[int] = ()) -> Numbers:
     ends: dict[str, Counter[str]] = {}
     for row in run.rows:
         ends.setdefault(row["domain"], Counter())[end_of(row)] += 1
-    return Numbers(run, name, groups, curve, ledger(run.rows), ends)
+    return Numbers(run, name, groups, curve, ledger(run.rows), ends, beside.floors)
 
 
 def chosen(most: int) -> list[int]:
@@ -139,16 +140,6 @@ def ledger(rows: Sequence[Row]) -> dict[str, list[float]]:
             for name, amount in amounts.items():
                 sums[name][min(turn, longest - 1)] += amount
     return {name: (np.cumsum(each) / len(rows)).round(6).tolist() for name, each in sums.items()}
-
-
-def _unjudged(run: Run) -> set[TaskKey]:
-    """The tasks that the run's summary says nobody judged: of their attempts alone it cannot be told."""
-    path = run.path.with_suffix(".summary.json")
-    try:
-        domains = read_json(path)["by_domain"] if path.exists() else {}
-        return {(name, str(task)) for name, group in domains.items() for task in group["ungraded"]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is not the summary of a run: it has no {error}") from error
 
 
 def _values(rows: Sequence[Row], ks: Sequence[int], run: Run) -> dict[str, Value]:

@@ -59,6 +59,7 @@ class Site:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._lock = threading.Lock()
+        self._making = threading.Lock()  # The page takes seconds: nothing else waits for it.
         self._files = follow(paths)
         self._tasks = Tasks()
         self._page = b""
@@ -111,19 +112,15 @@ class Site:
 
     def page(self) -> bytes:
         """The page. Made at most every `REST` seconds: it says of which version it is."""
-        with self._lock:
+        with self._making:
+            with self._lock:
+                now = (self._runs, self._names, self._index, missing(self._tasks))
             version, made = self._made
-            if version != self._version and time.monotonic() - made > REST:
-                names = ", ".join(self._names)
-                self._page = page(
-                    self._runs,
-                    self._names,
-                    self._index,
-                    notes=missing(self._tasks),
-                    live=True,
-                    waiting=f"Waiting for the first attempt of {names}. It will be shown here when it has ended.",
-                )
-                self._made = (self._version, time.monotonic())
+            if version != now[2]["version"] and time.monotonic() - made > REST:
+                runs, names, data, notes = now
+                text = f"Waiting for the first attempt of {', '.join(names)}. It will be shown here when it has ended."
+                self._page = page(runs, names, data, notes=notes, live=True, waiting=text)
+                self._made = (data["version"], time.monotonic())
             return self._page
 
     def conversation(self, path: str) -> bytes | None:

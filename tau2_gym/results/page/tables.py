@@ -8,9 +8,11 @@ from typing import Any
 from urllib.parse import quote
 
 from tau2_gym.journal import to_json
+from tau2_gym.results.metrics import Estimate
 from tau2_gym.results.page.masking import shown
 from tau2_gym.results.page.numbers import OVERALL, Group, Numbers, Value
 from tau2_gym.results.page.plots import end_colour, ordered
+from tau2_gym.results.page.reasons import LACKS, errors, lacks
 from tau2_gym.results.table import caption
 
 WHAT = {
@@ -64,18 +66,30 @@ def results(runs: Sequence[Numbers], k: int) -> list[dict[str, Any]]:
         {
             "metric": f"{name}{at}",
             "what": WHAT[name].format(k=at) if at > 1 else "one attempt succeeds",
-            "lines": [
-                {
-                    "domain": domain,
-                    "overall": domain == OVERALL,
-                    "tasks": _tasks([run.groups[domain] for run in runs if domain in run.groups]),
-                    "cells": [_cell(run.groups.get(domain), f"{name}{at}") for run in runs],
-                }
-                for domain in domains
-            ],
+            "lines": [line for domain in domains for line in _lines(runs, domain, f"{name}{at}")],
         }
         for name, at in names
     ]
+
+
+def _lines(runs: Sequence[Numbers], domain: str, metric: str) -> list[dict[str, Any]]:
+    """A domain's values of a metric, and below them what the floors got."""
+    lines = [
+        {
+            "domain": domain,
+            "kind": "overall" if domain == OVERALL else "",
+            "tasks": _tasks([run.groups[domain] for run in runs if domain in run.groups]),
+            "cells": [_cell(run.groups.get(domain), metric) for run in runs],
+        }
+    ]
+    for floor in dict.fromkeys(name for run in runs for name in run.floors):
+        found = [run.floors.get(floor, {}).get(domain, {}).get(metric) for run in runs]
+        if any(each is not None and each.value is not None for each in found):
+            cells = [_estimated(each) if each else None for each in found]
+            lines.append(
+                {"domain": floor, "kind": "floor", "tasks": "for comparison", "cells": cells}
+            )
+    return lines
 
 
 def _tasks(groups: Sequence[Group]) -> str:
@@ -93,17 +107,22 @@ def _cell(group: Group | None, name: str) -> dict[str, Any] | None:
         if value.worst is None or value.best is None:
             return None
         low, high = 100 * value.worst, 100 * value.best
-        text, interval, at = f"{low:.1f}–{high:.1f}", "bounds", None
-    else:
-        low, high = 100 * (value.mean.low or 0.0), 100 * (value.mean.high or 0.0)
-        at = 100 * (value.mean.value or 0.0)
-        text, interval = f"{at:.1f}", f"[{low:.0f}, {high:.0f}]"
+        bar = {"low": round(low, 2), "width": round(max(high - low, 0.5), 2), "value": None}
+        return {"text": f"{low:.1f}–{high:.1f}", "interval": "bounds", **bar}
+    return _estimated(value.mean)
+
+
+def _estimated(mean: Estimate) -> dict[str, Any] | None:
+    """A value with its interval, and where they stand on a bar of 100."""
+    if mean.value is None or mean.low is None or mean.high is None:
+        return None
+    at, low, high = 100 * mean.value, 100 * mean.low, 100 * mean.high
     return {
-        "text": text,
-        "interval": interval,
+        "text": f"{at:.1f}",
+        "interval": f"[{low:.0f}, {high:.0f}]",
         "low": round(low, 2),
         "width": round(max(high - low, 0.5), 2),
-        "value": None if at is None else round(min(at, 98.4), 2),
+        "value": round(min(at, 98.4), 2),
     }
 
 
@@ -164,6 +183,26 @@ def _link(run: str, end: str) -> str:
         wanted["outcome"] = "failed"
     given = "&".join(f"{name}={quote(value, safe='')}" for name, value in wanted.items() if value)
     return f"#/?{given}"
+
+
+def reasons(runs: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """Of how many failed attempts of each run the grader found something missing."""
+    found = [lacks(run.run.rows) for run in runs]
+    return [
+        {"name": said, "cells": [f"{each[name]:,}" for each in found]}
+        for name, said in LACKS.items()
+        if any(each[name] for each in found)
+    ]
+
+
+def faults(runs: Sequence[Numbers]) -> list[str]:
+    """The most frequent errors behind faults, a line each."""
+    several = len(runs) > 1
+    return [
+        f"{f'{run.name}, ' if several else ''}{count:,}×: {error}"
+        for run in runs
+        for error, count in errors(run.run.rows)
+    ]
 
 
 def setups(runs: Sequence[Numbers]) -> list[dict[str, Any]]:

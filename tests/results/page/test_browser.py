@@ -192,6 +192,15 @@ def test_a_link_opens_one_conversation(watched: browser.Watched, address: str) -
     )
     page.wait_for_selector(".turn")
     assert page.inner_text(".badge") == "passed"
+    # As a person or a mail program may write it.
+    page.goto(
+        f"{address}#/oracle/0/telecom/[mobile_data_issue]data_mode_off|data_usage_exceeded[PERSONA:None]"
+    )
+    expect(page.locator(".crumbs")).to_contain_text("attempt 0")
+    page.goto(f"{address}#/oracle/0/telecom/%E0%A4%A")
+    page.wait_for_selector("text=This page has no such attempt")
+    page.go_back()
+    expect(page.locator(".crumbs")).to_contain_text("attempt 0")
     assert "partial score" in page.inner_text(".aside")
     # Φ by turns, each with its point.
     assert page.locator("svg.phi circle").count() == page.locator(".turn").count()

@@ -132,3 +132,14 @@ def test_required_strings_are_met_where_the_agent_says_them() -> None:
     checks = {"communicate": [False, True], "db": True}
     found = shown(row(messages=messages, num_turns=1, rewards=[{}], checks=checks), task)["checks"]
     assert [(each["name"], each["turn"]) for each in found[:2]] == [("1,200", None), ("54", 1)]
+
+
+def test_what_counts_for_the_reward_is_told_apart(telecom: Path) -> None:
+    attempt = read_run(telecom).rows[0]
+    found = shown(attempt, get_domain("telecom").task(attempt["task_id"]))["checks"]
+    assert {each["kind"]: each["counts"] for each in found} == {
+        "action": False,
+        "assertion": True,
+        "database": False,
+    }
+    assert {each["counts"] for each in shown(attempt, None)["checks"]} == {None}

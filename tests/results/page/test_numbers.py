@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,58 @@ def test_numbers_of_ends_lead_to_their_attempts(tmp_path: Path) -> None:
         "fault: user": "#/?end=fault%3A%20user",
     }
     assert tables.ends([one, one])[0]["cells"][0]["link"] == "#/?run=a%20b&outcome=passed"
+
+
+def test_floors_stand_below_the_domains(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    played = run(path, [record("1"), record("2", official=0.0)])
+    floor = summarise([record("1", official=0.0).to_dict()], 1, 0)
+    summary = {**summarise(played.rows, 1, 0), "floors": {"noop": floor}}
+    path.with_suffix(".summary.json").write_text(json.dumps(summary))
+    other = numbers_of(run(tmp_path / "b.jsonl", [record("1", domain="bank")]), "b")
+    (table,) = tables.results([numbers_of(played, "a"), other], 1)
+    lines = [(line["domain"], line["kind"], line["cells"]) for line in table["lines"]]
+    assert [line[:2] for line in lines] == [("shop", ""), ("noop", "floor"), ("bank", "")]
+    assert [cell and (cell["text"], cell["interval"]) for cell in lines[1][2]] == [
+        ("0.0", "[0, 0]"),
+        None,
+    ]
+
+
+def test_what_failed_attempts_lack(tmp_path: Path) -> None:
+    fine = {
+        "db": True,
+        "performed": [True],
+        "communicate": [True],
+        "env_assertions": [True],
+        "unexpected": 0,
+    }
+    bad = {
+        "db": False,
+        "performed": [True, False],
+        "communicate": [],
+        "env_assertions": [],
+        "unexpected": 2,
+    }
+    rows = [
+        record("1", checks={**fine, "db": False}),
+        record("2", official=0.0, checks=bad),
+        record("3", official=0.0, checks={**fine, "communicate": [False]}),
+        record("4", official=0.0, checks={**fine, "env_assertions": [True, False], "db": False}),
+        record("5", official=0.0, checks=None),
+        record("6", **FAULT, checks=bad, error="It hung."),
+        record("7", **FAULT, checks=bad, error="It hung."),
+        record("8", official=None, ungraded=["NL_ASSERTION"], checks=bad),
+    ]
+    one = numbers_of(run(tmp_path / "a.jsonl", rows), "a")
+    assert [(line["name"], line["cells"]) for line in tables.reasons([one])] == [
+        ("the database is not as expected", ["2"]),
+        ("an assertion does not hold", ["1"]),
+        ("something required was not said", ["1"]),
+        ("an expected action was not performed", ["1"]),
+        ("something was changed that should not have been", ["1"]),
+    ]
+    assert tables.faults([one]) == ["2×: It hung."]
+    assert tables.faults([one, one]) == ["a, 2×: It hung."] * 2
+    passed = numbers_of(run(tmp_path / "b.jsonl", rows[:1]), "b")
+    assert (tables.reasons([passed]), tables.faults([passed])) == ([], [])

@@ -141,15 +141,22 @@ function phiPart(data, i) {
 
 const KINDS = { action: "expected action", communicate: "to be said", assertion: "assertion", database: "database as expected", unexpected: "unexpected writes" };
 
+// How many of the checks are met that count for the official reward; of all, where it is not known which do.
+function tally(data) {
+  const counted = data.checks.filter((check) => check.counts !== false);
+  return `${counted.filter((check) => check.met).length} of ${counted.length}`;
+}
+
 function checksPart(data) {
-  const items = data.checks.map(({ kind, name, met, turn }) => {
+  const items = data.checks.map(({ kind, name, met, turn, counts }) => {
     const text = make("span", {}, KINDS[kind] + (kind === "unexpected" ? `: ${name}` : ""));
-    const mark = make("span", { class: met ? "yes" : "no", "aria-label": met ? "met" : "not met" }, met ? "✓" : "✕");
+    if (counts === false) text.append(make("small", {}, kind === "unexpected" || kind === "action" ? " for Φ" : " not counted"));
+    const state = met ? "yes" : counts === false ? "quiet" : "no";
+    const mark = make("span", { class: state, role: "img", "aria-label": met ? "met" : "not met" }, met ? "✓" : "✕");
     const about = name !== null && kind !== "unexpected" ? make("span", { class: "mono" }, name) : null;
     return make("li", {}, mark, text, turn === null ? make("span") : toTurn(turn), about);
   });
-  const met = data.checks.filter((check) => check.met).length;
-  const part = make("section", {}, make("h2", {}, "Checks at the end", make("small", {}, `${met} of ${data.checks.length} met`)));
+  const part = make("section", {}, make("h2", {}, "Checks at the end", make("small", {}, `${tally(data)} that count are met`)));
   part.append(items.length ? make("ul", { class: "checks" }, ...items) : make("p", {}, "Nothing was checked."));
   if (data.checks.some((check) => check.name === null && check.kind !== "database")) part.append(make("p", {}, "They have no names here, since these tasks are not at hand."));
   return part;
@@ -207,7 +214,7 @@ function shownConversation(data, i, go) {
     make("span", { class: "go" }, step(-1, "↑ Previous", "Previous attempt (k)"), step(1, "↓ Next", "Next attempt (j)"), make("button", { type: "button", id: "copy" }, "Copy link")));
   const facts = make("p", { class: "facts" }, make("span", { class: "badge " + outcome }, outcome === "ungraded" ? "not graded" : outcome), make("span", {}, "ended by ", make("b", {}, endOf(i))),
     make("span", {}, make("b", {}, turns[i]), turns[i] === 1 ? " turn" : " turns"), make("span", {}, "Φ ", make("b", {}, phi[i].toFixed(2))), make("span", {}, "reward ", make("b", {}, number(index.attempts.reward[i]))),
-    data.checks.length ? make("span", {}, "checks ", make("b", {}, `${data.checks.filter((check) => check.met).length} of ${data.checks.length}`)) : "");
+    data.checks.length ? make("span", {}, "checks ", make("b", {}, tally(data))) : "");
   const top = make("div", { class: "top" }, crumbs, make("h1", { tabindex: "-1" }, make("small", {}, "task "), taskOf(i)[1]), facts, siblings(i));
   if (data.error) top.append(make("p", { class: "problem" }, data.error));
   if (data.ungraded && data.ungraded.length) top.append(make("p", { class: "problem" }, `Not graded: ${data.ungraded.join(", ")}.`));

@@ -137,7 +137,7 @@ async function news() {
     if (answer.status === 200) newAttempts(await answer.json());
     if (byId("numbers").dataset.version !== String(index.version)) await newNumbers();
     badge.classList.toggle("off", !/^(live|waiting)/.test(index.status));
-    badge.textContent = index.status;
+    badge.textContent = badge.title = index.status;
   } catch {
     badge.classList.add("off");
     badge.textContent = "the server has stopped";

@@ -56,7 +56,16 @@ function readAddress() {
   const [path, search = ""] = hash.split("?", 2);
   const given = new URLSearchParams(search);
   for (const name of FILTERS) filters[name] = given.get(name) || "";
-  return path === "/" ? { section: search ? "attempts" : "" } : { attempt: path };
+  return path === "/" ? { section: search ? "attempts" : "" } : { attempt: path.split("/").map(encodedAlike).join("/") };
+}
+
+// A part of an address as we write it, however a mail program or a person has written it.
+function encodedAlike(part) {
+  try {
+    return encodeURIComponent(decodeURIComponent(part));
+  } catch {
+    return part;
+  }
 }
 
 function matches(i) {
