@@ -83,10 +83,14 @@ def _from_files(files: Sequence[Path]) -> Sequence[Any]:
     if suffix not in FORMATS:
         raise one_of("format of files of problems", suffix, FORMATS)
     for file in files:
-        with open(file, "rb") as opened:
-            pieces = iter(partial(opened.read, PIECE), b"")
-            if not any(piece if suffix == ".parquet" else piece.strip() for piece in pieces):
-                raise ConfigError(f"{file} is empty")
+        try:
+            with open(file, "rb") as opened:
+                pieces = iter(partial(opened.read, PIECE), b"")
+                full = any(piece if suffix == ".parquet" else piece.strip() for piece in pieces)
+        except OSError as error:
+            raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
+        if not full:
+            raise ConfigError(f"{file} is empty")
     names = list(map(str, files))
     return load(", ".join(names), FORMATS[suffix], data_files=names, split="train")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tau2_gym.code import sources
+from tau2_gym.code import sources, tables
 from tau2_gym.code.tables import PIECE
 from tau2_gym.code.tasks import LOADERS, load_tasks
 from tau2_gym.domains.base import get_domain
@@ -410,3 +410,15 @@ def test_a_file_may_begin_with_much_of_nothing(tmp_path: Path) -> None:
     rows = [json.dumps(grpo_row(number)) for number in range(1, 9)]
     file.write_text("\n" * (3 * PIECE) + "\n".join(rows))
     assert len(load_tasks(f"file:{file}").rows) == 8
+
+
+def test_a_file_that_may_not_be_read_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file = save(tmp_path / "rows.jsonl", [grpo_row(1)])
+    monkeypatch.setattr(tables, "open", refuse, raising=False)
+    with pytest.raises(ConfigError, match=r"rows\.jsonl cannot be read: Permission denied$"):
+        load_tasks(f"file:{file}")

@@ -35,3 +35,8 @@ def test_all_is_well_if_a_program_ended_by_itself_with_0() -> None:
     assert not Result("", "", 1).ok
     assert not Result("", "", None, "time").ok
     assert not Result("", "", 0, "output").ok
+
+
+def test_small_limits_are_limits_and_no_time_is_said_by_default() -> None:
+    assert Limits(seconds=0.01).seconds == 0.01
+    assert Result("", "", 0).seconds == 0.0
