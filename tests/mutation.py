@@ -78,7 +78,6 @@ ELSEWHERE = {
     "tau2_gym/code/tables.py": ["tests/code/test_sources.py"],
     "tau2_gym/code/tasks.py": ["tests/code/test_sources.py", "tests/code/test_episodes.py"],
     "tau2_gym/sandbox/api.py": ["tests/sandbox/test_server.py", "tests/sandbox/test_fusion.py"],
-    "tau2_gym/sandbox/local.py": ["tests/sandbox/test_leftovers.py"],
     "agents/backends/drawing.py": ["tests/agents/backends/test_transformers.py"],
     "agents/backends/jobs.py": [
         "tests/agents/backends/test_conversations.py",

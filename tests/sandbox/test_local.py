@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import threading
 import time
@@ -9,7 +10,8 @@ import time
 import pytest
 
 from tau2_gym.errors import ConfigError, InfrastructureError
-from tau2_gym.sandbox import Limits, LocalSandbox, Result, Sandbox
+from tau2_gym.sandbox import Limits, LocalSandbox, Result, Sandbox, local
+from tests.sandbox.helpers import descriptors
 
 
 def test_code_runs_as_a_program(sandbox: LocalSandbox) -> None:
@@ -222,3 +224,24 @@ def test_a_traceback_shows_nothing_but_the_code(sandbox: LocalSandbox) -> None:
     for code in ("1 +", "1 / 0", "def f():\n    return g\nf()"):
         said = sandbox.run(code).stderr
         assert {line.split('"')[1] for line in said.splitlines() if 'File "' in line} == {"<code>"}
+
+
+def test_a_fork_of_this_process_has_none_of_the_calls_under_way(sandbox: LocalSandbox) -> None:
+    with sandbox.session() as session:
+        session.run("x = 6")
+        child = os.fork()
+        if not child:
+            os._exit(session._connection.fileno() >= 0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert session.run("x * 7", echo=True).stdout == "42\n"
+
+
+def test_a_sandbox_that_does_not_start_leaves_no_descriptor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "START", "raise SystemExit")
+    before = descriptors()
+    with pytest.raises(InfrastructureError, match="it said nothing") as failed:
+        LocalSandbox(isolate=False).run("1")
+    assert failed.traceback  # which holds on to all that was in use
+    assert descriptors() == before
