@@ -188,9 +188,11 @@ class LocalSandbox:
                         if attempt:
                             raise
             raise AssertionError
-        except OSError as error:
+        except BaseException as error:
             ours.close()
-            raise InfrastructureError(f"the sandbox does not answer: {error}") from error
+            if isinstance(error, OSError):
+                raise InfrastructureError(f"the sandbox does not answer: {error}") from error
+            raise
         finally:
             theirs.close()
 
