@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from tau2_gym.errors import one_of
+from tau2_gym.errors import ConfigError, one_of
 from tau2_gym.exits import PLAIN, Command, ending
+from tau2_gym.results.exchange.hub import export_hub
+from tau2_gym.results.exchange.inspect_log import export_inspect
 from tau2_gym.results.exchange.placing import new_file, new_folder
 from tau2_gym.results.exchange.played import played
+from tau2_gym.results.exchange.submission import Statement, export_submission
 from tau2_gym.results.exchange.writing import without_result, write_results
 from tau2_gym.results.run import Run, read_run
 from tau2_gym.results.table import WIDE
@@ -25,6 +28,16 @@ class Format(StrEnum):
     """What can be written."""
 
     TAU2 = "tau2"
+    SUBMISSION = "submission"
+    INSPECT = "inspect"
+    HF = "hf"
+
+
+SUBMITTING = "For --format submission"
+
+
+def _stated(what: str) -> Any:
+    return typer.Option(help=what, rich_help_panel=SUBMITTING)
 
 
 @app.command(cls=Command)
@@ -32,10 +45,34 @@ def main(
     run: Annotated[Path, typer.Argument(help="Results of a run, JSON lines.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Where to write.")],
     form: Annotated[
-        Format, typer.Option("--format", help="tau2: results of tau2-bench 1.0.")
+        Format,
+        typer.Option(
+            "--format",
+            help="tau2: results of tau2-bench 1.0. submission: a folder for its leaderboard. inspect: a "
+            "log of inspect_ai (.eval or .json). hf: a folder that datasets.load_dataset reads.",
+        ),
     ] = Format.TAU2,
     domain: Annotated[str | None, typer.Option(help="Only the attempts in this domain.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace what is at OUTPUT.")] = False,
+    model_name: Annotated[str, _stated("The model, if not as in the run.")] = "",
+    model_organization: Annotated[str, _stated("Who made the model.")] = "",
+    submitting_organization: Annotated[str, _stated("Who evaluated it, if others.")] = "",
+    contact_email: Annotated[str, _stated("Whom to ask.")] = "",
+    trained_on_tau2: Annotated[
+        bool | None,
+        typer.Option(
+            "--trained-on-tau2/--not-trained-on-tau2",
+            help="Whether the model was trained on tau2-bench's domains, tasks or rewards.",
+            rich_help_panel=SUBMITTING,
+        ),
+    ] = None,
+    notes: Annotated[
+        str, _stated("How it was done: needed unless it is a standard evaluation.")
+    ] = "",
+    reference: Annotated[
+        list[str] | None, _stated("An address: a paper, a repository, a model card.")
+    ] = None,
+    date: Annotated[str, _stated("Of the evaluation, YYYY-MM-DD; today by default.")] = "",
 ) -> None:
     """Write a run in the form of another tool.
 
@@ -45,12 +82,41 @@ def main(
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDE
+    statement = Statement(
+        model_name,
+        model_organization,
+        submitting_organization,
+        contact_email,
+        trained_on_tau2,
+        notes,
+        tuple(reference or ()),
+        date,
+    )
     with ending(console):
+        if form is not Format.SUBMISSION and statement != Statement():
+            raise ConfigError("what is said of a model goes with --format submission only")
         chosen = _chosen(read_run(run), domain)
-        for line in without_result(chosen.rows):
+        for line in _exported(chosen, output, form, statement, force=force):
             console.print(line, **PLAIN)
-        export_tau2(chosen, output, force=force)
         console.print(f"{len(chosen.rows)} attempts: {output}", **PLAIN)
+
+
+def _exported(
+    run: Run, output: Path, form: Format, statement: Statement, *, force: bool
+) -> list[str]:
+    """Write a run. Returns what there is to say about it."""
+    match form:
+        case Format.SUBMISSION:
+            deviations = export_submission(run, output, statement, force=force)
+            return [f"A custom submission: {each}" for each in deviations]
+        case Format.INSPECT:
+            export_inspect(run, output, force=force)
+        case Format.HF:
+            export_hub(run, output, force=force)
+        case Format.TAU2:
+            export_tau2(run, output, force=force)
+            return list(without_result(run.rows))
+    return []
 
 
 def export_tau2(run: Run, output: Path, *, force: bool = False) -> None:
