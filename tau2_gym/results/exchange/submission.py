@@ -288,7 +288,7 @@ def _submission(
             "evaluation_date": day,
             "tau2_bench_version": "1.0.1",
             "user_simulator": user.partition(":")[2] or user,
-            "notes": f"{statement.notes.strip()} {notes}".strip(),
+            "notes": f"{statement.notes.strip()}\n{notes}".strip(),
             "verification": {
                 "modified_prompts": any("prompt" in each for each in deviations),
                 "omitted_questions": False,

@@ -27,11 +27,14 @@ def tau2_gym(*arguments: str | Path) -> Result:
 
 
 def changed(run: Path, name: str, change: Callable[[list[Row]], Any], **config: Any) -> Path:
-    """A copy of a run in which something is different."""
+    """A copy of a run in which attempts or the set-up are different."""
     rows = [json.loads(line) for line in run.read_text().splitlines()]
     change(rows)
     path = run.with_name(f"{name}.jsonl")
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     setup = json.loads(run.with_suffix(".config.json").read_text())
     path.with_suffix(".config.json").write_text(json.dumps({**setup, **config}))
+    summary = json.loads(run.with_suffix(".summary.json").read_text())
+    summary["config"].update(config)
+    path.with_suffix(".summary.json").write_text(json.dumps(summary))
     return path
