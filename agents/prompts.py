@@ -18,6 +18,7 @@ from pathlib import Path
 
 from agents.base import AgentView
 from tau2_gym.domains.base import get_domain
+from tau2_gym.domains.instruction import official_prompt
 from tau2_gym.domains.registry import without_tasks
 from tau2_gym.errors import one_of
 from tau2_gym.types import ToolSpec
@@ -118,4 +119,4 @@ def _layout(view: AgentView, policy: str, source: str) -> str:
     else:
         instruction = SOLO_INSTRUCTION
         ticket = f"\n<ticket>\n{view.ticket}\n</ticket>"
-    return f"<instructions>\n{instruction}\n</instructions>\n<policy>\n{policy}\n</policy>{ticket}"
+    return f"{official_prompt(instruction, policy)}{ticket}"

@@ -23,3 +23,8 @@ You play a customer who contacts customer service. Your <scenario> is below: who
 - If you are handed over to somebody else, write ###TRANSFER### and nothing else.
 - If you are asked for something that the scenario does not cover, write ###OUT-OF-SCOPE### and nothing else.
 """.strip()
+
+
+def official_prompt(instruction: str, policy: str) -> str:
+    """The system prompt, laid out as tau2-bench does (1.0.1, `agent/llm_agent.py`)."""
+    return f"<instructions>\n{instruction}\n</instructions>\n<policy>\n{policy}\n</policy>"
