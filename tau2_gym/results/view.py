@@ -40,6 +40,7 @@ def main(
     with ending(console):
         require_packages()
         site = Site(distinct(runs))
+        site.page()  # It takes a while where there are many attempts: nobody shall wait for it.
         server = PageServer(host, port, site)
         for path in runs:
             if not path.exists():

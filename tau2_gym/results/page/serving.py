@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_address
@@ -26,6 +27,7 @@ from tau2_gym.results.page.following import follow
 from tau2_gym.results.page.index import Attempt, in_order, index, names_of, opened
 from tau2_gym.results.page.masking import shown
 from tau2_gym.results.page.tasks import Tasks
+from tau2_gym.results.run import Run
 
 PAUSE = 1.0
 """Seconds between two looks at the files."""
@@ -47,8 +49,25 @@ HEADERS = {
 }
 
 
+@dataclass(frozen=True)
+class _Now:
+    """The runs at one moment.
+
+    Attributes:
+        version: counts the moments at which something was different.
+        by_address: attempts by run, trial, domain and task, as the page names them.
+    """
+
+    version: int
+    problem: str
+    runs: list[Run]
+    names: list[str]
+    index: dict[str, Any]
+    by_address: dict[tuple[str, ...], Attempt]
+
+
 class Site:
-    """What is served: the runs as they are now. Safe to share between threads.
+    """What is served: the runs as they are now. `look` is for one thread, everything else for any number.
 
     Args:
         paths: their files, which need not be there yet.
@@ -58,69 +77,67 @@ class Site:
     """
 
     def __init__(self, paths: Sequence[Path]) -> None:
-        self._lock = threading.Lock()
-        self._making = threading.Lock()  # The page takes seconds: nothing else waits for it.
         self._files = follow(paths)
         self._tasks = Tasks()
+        self._making = threading.Lock()
         self._page = b""
-        self._made = (-1, 0.0)
-        self._version = 0
-        self._problem = ""
-        self._find([file.look() for file in self._files])
+        self._made = (0, -REST)
+        for file in self._files:
+            file.look()
+        self._now = self._seen(1, "")
 
     @property
     def attempts(self) -> int:
         """How many there are."""
-        return len(self._attempts)
+        return len(self._now.by_address)
 
     def look(self) -> None:
         """See what has been added."""
-        problem = ""
-        try:
-            changed = [file.look() for file in self._files]
-        except DataError as error:
-            changed, problem = [], shown(error)
-        with self._lock:
-            if any(changed) or problem != self._problem:
-                self._problem = problem
-                self._find(changed)
+        changed, problem = False, ""
+        for file in self._files:
+            try:
+                changed |= file.look()
+            except DataError as error:
+                problem = problem or shown(error)
+        if changed or problem != self._now.problem:
+            self._now = self._seen(self._now.version + 1, problem)
 
-    def _find(self, changed: Sequence[bool]) -> None:
-        self._version += 1
-        self._runs = [file.run for file in self._files]
-        self._names = names_of(self._runs)
-        self._attempts: list[Attempt] = in_order(self._runs)
-        data = index(self._attempts, self._names)
-        self._by_address = {
-            (self._names[each.run], str(each.row["trial"]), shown(each.row["domain"]), shown(each.row["task_id"])): each
-            for each in self._attempts
+    def _seen(self, version: int, problem: str) -> _Now:
+        runs = [file.run for file in self._files]
+        names = names_of(runs)
+        attempts = in_order(runs)
+        # Domains are loaded now, and not when somebody waits for a conversation.
+        for each in {(each.run, each.row["domain"]): each for each in attempts}.values():
+            self._tasks.of(runs[each.run], each.row)
+        waiting = [name for run, name in zip(runs, names, strict=True) if not run.rows]
+        status = problem or (f"waiting for {', '.join(waiting)}" if waiting else "live")
+        data = {**index(attempts, names), "version": version, "status": status}
+        by_address: dict[tuple[str, ...], Attempt] = {
+            (names[each.run], str(each.row["trial"]), shown(each.row["domain"]), shown(each.row["task_id"])): each
+            for each in attempts
         }  # fmt: skip
-        self._index = {**data, "version": self._version, "status": self._status()}
-
-    def _status(self) -> str:
-        if self._problem:
-            return self._problem
-        waiting = [name for run, name in zip(self._runs, self._names, strict=True) if not run.rows]
-        return f"waiting for {', '.join(waiting)}" if waiting else "live"
+        return _Now(version, problem, runs, names, data, by_address)
 
     def index(self, version: str) -> bytes | None:
         """All attempts in short; None if the version asked for is the present one."""
-        with self._lock:
-            if version == str(self._version):
-                return None
-            return to_json(self._index, separators=(",", ":")).encode()
+        now = self._now
+        return (
+            None
+            if version == str(now.version)
+            else to_json(now.index, separators=(",", ":")).encode()
+        )
 
     def page(self) -> bytes:
         """The page. Made at most every `REST` seconds: it says of which version it is."""
         with self._making:
-            with self._lock:
-                now = (self._runs, self._names, self._index, missing(self._tasks))
-            version, made = self._made
-            if version != now[2]["version"] and time.monotonic() - made > REST:
-                runs, names, data, notes = now
-                text = f"Waiting for the first attempt of {', '.join(names)}. It will be shown here when it has ended."
-                self._page = page(runs, names, data, notes=notes, live=True, waiting=text)
-                self._made = (data["version"], time.monotonic())
+            now, (version, made) = self._now, self._made
+            if version != now.version and time.monotonic() - made > REST:
+                text = f"Waiting for the first attempt of {', '.join(now.names)}. It will be shown here when it has ended."
+                notes = [*missing(self._tasks), *([now.problem] if now.problem else [])]
+                self._page = page(
+                    now.runs, now.names, now.index, notes=notes, live=True, waiting=text
+                )
+                self._made = (now.version, time.monotonic())
             return self._page
 
     def conversation(self, path: str) -> bytes | None:
@@ -129,12 +146,11 @@ class Site:
         Raises:
             DataError: its messages are not in tau2-bench's form.
         """
-        parts = tuple(unquote(part) for part in path.split("/"))
-        with self._lock:
-            attempt = self._by_address.get(parts) if len(parts) == 4 else None
-            if attempt is None:
-                return None
-            return to_json(opened(attempt, self._runs, self._tasks)).encode()
+        now = self._now
+        attempt = now.by_address.get(tuple(unquote(part) for part in path.split("/")))
+        if attempt is None:
+            return None
+        return to_json(opened(attempt, now.runs, self._tasks)).encode()
 
 
 class PageServer(ThreadingHTTPServer):

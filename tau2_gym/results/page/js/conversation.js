@@ -156,7 +156,7 @@ function checksPart(data) {
     const about = name !== null && kind !== "unexpected" ? make("span", { class: "mono" }, name) : null;
     return make("li", {}, mark, text, turn === null ? make("span") : toTurn(turn), about);
   });
-  const part = make("section", {}, make("h2", {}, "Checks at the end", make("small", {}, `${tally(data)} that count are met`)));
+  const part = make("section", {}, make("h2", {}, "Checks at the end", make("small", {}, `${tally(data)} that count`)));
   part.append(items.length ? make("ul", { class: "checks" }, ...items) : make("p", {}, "Nothing was checked."));
   if (data.checks.some((check) => check.name === null && check.kind !== "database")) part.append(make("p", {}, "They have no names here, since these tasks are not at hand."));
   return part;
