@@ -31,9 +31,12 @@ def main(
         Path, typer.Argument(help="A file of tau2-bench's results, or a folder of such files.")
     ],
     tasks: Annotated[
-        Tasks,
-        typer.Option(help="Grade by the tasks in the file, or by those of the installed revision."),
-    ] = Tasks.EMBEDDED,
+        Tasks | None,
+        typer.Option(
+            help="Grade by the tasks in the file, or by those of the installed revision. By default by "
+            "those in the file, and by the installed ones where it does not have them."
+        ),
+    ] = None,
     source: Annotated[
         str, typer.Option(help="Where the domains come from: inspect-evals or tau2.")
     ] = "inspect-evals",
@@ -58,6 +61,10 @@ def main(
         files, others = find_results(results)
         for other in others:
             console.print(f"Passed over, not results: {redact(str(other))}", **PLAIN)
+        for file in files:
+            if tasks is None and not file.tasks:
+                where = redact(str(file.path))
+                console.print(f"{where} holds no tasks: graded by the installed ones", **PLAIN)
         comparisons = [
             comparison
             for file in files

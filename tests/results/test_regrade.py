@@ -228,6 +228,21 @@ def judged(results: Row) -> None:
     criteria.update(reward_basis=["DB", "NL_ASSERTION"], nl_assertions=["The agent was kind."])
 
 
+def asserted(results: Row, name: str) -> None:
+    assertion = {"env_type": "assistant", "func_name": name, "arguments": {}}
+    for task in results["tasks"]:
+        task["evaluation_criteria"]["env_assertions"] = [assertion]
+    for each in results["simulations"]:
+        each["reward_info"]["env_assertions"] = [{"env_assertion": assertion, "met": True}]
+
+
+def nested(results: Row, depth: int) -> None:
+    deep: Any = []
+    for _ in range(depth):
+        deep = [deep]
+    results["tasks"][0]["initial_state"] = {"initialization_data": {"agent_data": {"tasks": deep}}}
+
+
 UNGRADED: dict[str, Callable[[Row], Any]] = {
     "it has no messages": lambda data: first(data).pop("messages"),
     "it is a call by voice": lambda data: first(data).update(messages=None, ticks=[]),
@@ -248,6 +263,8 @@ UNGRADED: dict[str, Callable[[Row], Any]] = {
     "a call succeeded of sing, which mock does not have": lambda data: first(data)["messages"][2][
         "tool_calls"
     ][0].update(name="sing"),
+    "the assistant's side has no function 'nope'": lambda data: asserted(data, "nope"),
+    "task 'update_task_1' does not fit mock": lambda data: nested(data, 10),
     "no task of the file has the checks": lambda data: first(data)["reward_info"]["action_checks"][
         0
     ].update(action={"name": "fly", "arguments": {}}),
@@ -260,7 +277,7 @@ def test_what_cannot_be_graded_is_named(tmp_path: Path, results: Row, said: str)
     (found, *others) = comparisons(write(tmp_path, results))
     assert said in (found.problem or "")
     assert (found.compared["reward"], found.differences) == (0, [])
-    done = regrade(tmp_path / "results.json")
+    done = regrade(tmp_path / "results.json", "--tasks", "embedded")
     assert said in " ".join(done.output.split())
     graded = any(each.compared for each in (found, *others))
     assert done.exit_code == (0 if graded else 2)
@@ -324,12 +341,27 @@ def test_a_task_that_has_changed_is_said_to_have(tmp_path: Path, results: Row) -
     assert any("task 'update_task_1' has changed since" in line for line in found.differences)
 
 
-def test_without_tasks_those_installed_are_to_be_named(tmp_path: Path, results: Row) -> None:
+def test_without_tasks_in_the_file_the_installed_ones_are_taken(
+    tmp_path: Path, results: Row
+) -> None:
     results["tasks"] = []
     path = write(tmp_path, results)
     done = regrade(path)
+    assert (done.exit_code, "holds no tasks: graded by the installed" in done.output) == (0, True)
+    assert "4 agree, 0 differ" in done.output
+    done = regrade(path, "--tasks", "embedded")
     assert (done.exit_code, "--tasks current" in done.output) == (2, True)
     assert regrade(path, "--tasks", "current").exit_code == 0
+
+
+def test_a_task_that_is_not_in_the_file_is_the_installed_one(tmp_path: Path, results: Row) -> None:
+    results["tasks"] = [task_rows("mock")["impossible_task_1"]]
+    path = write(tmp_path, results)
+    found = [each for file in find_results(path)[0] for each in compare_file(file)]
+    assert [(each.agreed["reward"], each.differences) for each in found] == [(1, [])] * 4
+    assert all("graded by the installed one" in each.notes[0] for each in found)
+    found = comparisons(path, Tasks.EMBEDDED)
+    assert all("no task of the file has the checks" in (each.problem or "") for each in found)
 
 
 # Wrong input
@@ -349,6 +381,8 @@ def test_without_tasks_those_installed_are_to_be_named(tmp_path: Path, results: 
         (lambda data: first(data)["messages"][2]["tool_calls"][0].update(name=5), "name"),
         (lambda data: data["tasks"].append(7), "task 1 has no id"),
         (lambda data: data["tasks"].append({"id": "a"}), "task 'a' of mock is malformed"),
+        (lambda data: asserted(data, "__init__"), "task 'update_task_1' calls '__init__'"),
+        (lambda data: nested(data, 700), "a task is nested too deeply"),
         (lambda data: data.clear(), "neither `tasks` nor `simulations`"),
     ],
 )

@@ -73,12 +73,14 @@ class Regrader:
         solo: they had no user.
         embedded: the tasks of the file.
         current: the tasks of the domain itself, if those are to be graded.
+        otherwise: grades those whose task is not in the file.
     """
 
     domain: Domain
     solo: bool
     embedded: Candidates | None
     current: Candidates | None = None
+    otherwise: Regrader | None = None
 
     def compare(self, simulation: Simulation) -> Comparison:
         """Grade a simulation, and compare with what was recorded."""
@@ -109,9 +111,15 @@ class Regrader:
     ) -> None:
         messages = simulation.conversation()
         found = self._find(simulation, messages, result)
+        if found.absent and self.otherwise is not None:
+            self.otherwise._grade(simulation, recorded, end, result)
+            if result.compared:
+                result.notes.insert(0, "its task is not in the file: graded by the installed one")
+            return
         if found.task is None:
             result.problem = redact(found.note or "")
             return
+        _check_start(self.domain, found.task)
         missing = _missing_tool(self.domain, found.task, messages)
         if missing is not None:
             result.problem = f"{missing}, which {self.domain.name} does not have"
@@ -128,9 +136,12 @@ class Regrader:
         tasks = self.embedded or self.current
         assert tasks is not None
         home = self.domain.with_tasks(tasks.tasks)
-        found = tasks.find(
-            simulation, messages, lambda task: reproduced(home, task, messages, solo=self.solo)
-        )
+
+        def same_results(task: Task) -> int:
+            _check_start(home, task)
+            return reproduced(home, task, messages, solo=self.solo)
+
+        found = tasks.find(simulation, messages, same_results)
         if found.note is not None and found.task is not None:
             result.notes.append(redact(found.note))
         if found.task is None or self.current is None or tasks is self.current:
@@ -207,6 +218,19 @@ def _product(recorded: RewardInfo) -> float | None:
     if not found or any(part is None for part in found):
         return None
     return float(all(all(part or ()) for part in found))
+
+
+def _check_start(domain: Domain, task: Task) -> None:
+    """Set the task up, as grading does.
+
+    Raises:
+        DataError: it does not fit the domain. It may come from anywhere.
+    """
+    try:
+        domain.start(task)
+        domain.expected(task)
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DataError(f"task {task.id!r} does not fit {domain.name}: {error!r}") from error
 
 
 def _missing_tool(domain: Domain, task: Task, messages: Sequence[Message]) -> str | None:

@@ -29,10 +29,12 @@ class Found:
     Attributes:
         task: None where nothing tells.
         note: what is to be said about it.
+        absent: there is none because the task is not among the candidates at all.
     """
 
     task: Task | None
     note: str | None = None
+    absent: bool = False
 
 
 class Candidates:
@@ -102,7 +104,7 @@ class Candidates:
             if not likely:
                 if named is not None and [named] == self._best(self.tasks.values(), said):
                     return Found(named, f"the checks of task {name!r} have changed since")
-                return Found(None, f"no task {self.where} has the checks that were recorded")
+                return Found(None, f"no task {self.where} has the checks that were recorded", True)
         if not _all_alike(likely):
             likely = _most(likely, reproduced)
         if not _all_alike(likely):
@@ -244,6 +246,14 @@ def parsed(domain: str, rows: Sequence[Mapping[str, Any]], where: str) -> Candid
         DataError: one is malformed.
     """
     try:
-        return Candidates.embedded(domain, rows)
+        found = Candidates.embedded(domain, rows)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
+    except RecursionError:
+        raise DataError(f"{where}: a task is nested too deeply to be read") from None
+    for task in found.tasks.values():
+        assertions = (task.criteria and task.criteria.env_assertions) or ()
+        for function in (*task.start.functions, *assertions):
+            if function.name.startswith("_"):
+                raise DataError(f"{where}: task {task.id!r} calls {function.name!r}")
+    return found

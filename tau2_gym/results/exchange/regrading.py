@@ -23,13 +23,17 @@ class Tasks(StrEnum):
 
 
 def compare_file(
-    file: ResultsFile, tasks: Tasks, source: str = "inspect-evals", data_dir: Path | None = None
+    file: ResultsFile,
+    tasks: Tasks | None = None,
+    source: str = "inspect-evals",
+    data_dir: Path | None = None,
 ) -> Iterator[Comparison]:
     """Grade the simulations of a file, one by one.
 
     Args:
         file: the file.
-        tasks: what they are graded by.
+        tasks: what they are graded by; None for the tasks in the file, and the installed ones where it
+            has none.
         source, data_dir: where the domain comes from.
 
     Raises:
@@ -45,13 +49,15 @@ def compare_file(
         return
     domain = get_domain(name, source, data_dir)
     embedded = parsed(name, file.tasks, str(file.path)) if file.tasks else None
-    if tasks is Tasks.CURRENT:
-        installed = Candidates(domain.tasks.values(), "of the installed revision")
-        regrader = Regrader(domain, file.solo, embedded, installed)
-    elif embedded is None:
+    if embedded is None and tasks is Tasks.EMBEDDED:
         raise DataError(f"{file.path} holds no tasks: grade by the installed ones, --tasks current")
+    installed = Candidates(domain.tasks.values(), "of the installed revision")
+    if tasks is Tasks.CURRENT or embedded is None:
+        regrader = Regrader(domain, file.solo, embedded, installed)
     else:
-        regrader = Regrader(domain.with_tasks(embedded.tasks), file.solo, embedded)
+        otherwise = None if tasks else Regrader(domain, file.solo, None, installed)
+        own = domain.with_tasks(embedded.tasks)
+        regrader = Regrader(own, file.solo, embedded, otherwise=otherwise)
     ids: set[str] = set()
     for simulation in file.simulations():
         comparison = regrader.compare(simulation)
