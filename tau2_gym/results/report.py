@@ -22,7 +22,7 @@ NEAR = 2000
 
 Runs = Annotated[
     list[Path],
-    typer.Argument(metavar="RUN...", help="Results, JSON lines; several are shown side by side."),
+    typer.Argument(metavar="RUN", help="Results, JSON lines; several are shown side by side."),
 ]
 
 

@@ -21,7 +21,7 @@ def main(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Results, JSON lines. It waits for a file that is not there yet.",
         ),
     ],

@@ -9,6 +9,7 @@ here, gets nothing.
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -207,7 +208,9 @@ class PageServer(ThreadingHTTPServer):
         threading.Thread(target=looking, daemon=True).start()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Pass over a browser that has hung up."""
+        """As in the base class, but say nothing of a browser that has hung up."""
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            super().handle_error(request, client_address)
 
 
 class Handler(BaseHTTPRequestHandler):

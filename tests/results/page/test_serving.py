@@ -165,3 +165,14 @@ def test_messages_of_another_form_are_said(tmp_path: Path, server: PageServer, p
     server.site.look()
     status, content, _ = ask(server, "/attempt/a/0/shop/3")
     assert (status, b"message 0 is not in tau2-bench's form" in content) == (500, True)
+
+
+def test_a_browser_that_hangs_up_is_nobodys_error(
+    server: PageServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for error, said in ((ConnectionResetError("gone"), False), (KeyError("a bug"), True)):
+        try:
+            raise error
+        except Exception:
+            server.handle_error(None, ("127.0.0.1", 1))
+        assert ("a bug" in capsys.readouterr().err) is said
