@@ -6,6 +6,8 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
 
 import pytest
 from gymnasium.envs.registration import registry as gym_registry
@@ -13,6 +15,10 @@ from hypothesis import HealthCheck, settings
 
 from tau2_gym.domains import DOMAINS, registry
 from tau2_gym.domains.base import Domain, get_domain, load_domain
+
+if "TAU2_DATA_DIR" in os.environ and find_spec("tau2") is not None:
+    with suppress(ImportError):  # there is another package of that name
+        import tau2.utils.utils  # noqa: F401  reads the variable, for tests against tau2-bench itself
 
 # The tests know the data that come with the default source.
 os.environ.pop("TAU2_DATA_DIR", None)
