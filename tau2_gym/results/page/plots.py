@@ -23,6 +23,9 @@ SIGNS = ("●", "■", "▲", "◆", "▼", "✚")
 SIZE = (3.7, 2.5)
 """Inches of a plot: several stand side by side on a desktop, one below another on a phone."""
 
+LINEAR = 16
+"""Up to which k the axis of a curve has equal steps."""
+
 ENDS = {
     "passed": "passed",
     "user_stop": "failed",
@@ -69,7 +72,7 @@ def curves(runs: Sequence[Numbers]) -> list[Plot]:
             axes.set_ylim(-3, 103)
             axes.set_yticks([0, 25, 50, 75, 100])
             axes.set_xlabel("k")
-            _whole_numbers(axes)
+            _spread(axes, max(run.k for run in runs))
             found.append(
                 _done(figure, f"curve{number}", domain, f"pass@k and pass^k, {domain}", tips)
             )
@@ -209,7 +212,7 @@ def _plot(height: float = SIZE[1]) -> Iterator[tuple[Figure, Axes]]:
     from matplotlib.figure import Figure
 
     settings: dict[str, Any] = {
-        "font.size": 9.5,
+        "font.size": 10.5,
         "axes.edgecolor": colour("rule"),
         "axes.labelcolor": colour("muted"),
         "axes.grid": True,
@@ -236,6 +239,17 @@ def _whole_numbers(axes: Axes) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, min_n_ticks=1))
+
+
+def _spread(axes: Axes, most: int) -> None:
+    """Put k on the axis: in equal steps, or doubling where there are many."""
+    if most <= LINEAR:
+        _whole_numbers(axes)
+        return
+    axes.set_xscale("log", base=2)
+    axes.minorticks_off()
+    ticks = [2**power for power in range(most.bit_length())]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
 
 
 def _done(figure: Figure, name: str, title: str, label: str, tips: dict[str, str]) -> Plot:

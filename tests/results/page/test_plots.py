@@ -87,3 +87,10 @@ def test_markup_in_names_is_text(tmp_path: Path) -> None:
         assert "<img" not in plot.svg
         assert "<b>" not in plot.svg
         ET.fromstring(plot.svg)
+
+
+def test_of_many_attempts_k_doubles_along_the_axis(tmp_path: Path) -> None:
+    records = [record("1", trial, float(trial == 3)) for trial in range(20)]
+    (plot,) = plots.curves([numbers_of(run(tmp_path / "a.jsonl", records), "a")])
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", plot.svg)
+    assert labels[:6] == ["1", "2", "4", "8", "16", "k"]
