@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tau2_gym.domains.base import Domain
 from tau2_gym.domains.world import World
@@ -48,7 +48,7 @@ def graded(
     Raises:
         DataError: the task does not fit the domain.
     """
-    world = domain.start(task)
+    world = _before(domain, task)
     changed = []
     for call, result in _calls(messages):
         spec = world.tool(call.name, "assistant") or world.tool(call.name, "user")
@@ -71,11 +71,20 @@ def reproduced(
     Raises:
         DataError: the task does not fit the domain.
     """
-    world = domain.start(task)
+    world = _before(domain, task)
     return sum(
         result is not None and same_content(_made(world, call, solo), result.content)
         for call, result in _calls(messages)
     )
+
+
+def _before(domain: Domain, task: Task) -> World:
+    """The world in which the conversation begins: before the task's message history, which is part of
+    it."""
+    if task.start.messages:
+        start = replace(task.start, messages=())
+        task = replace(task, id=f"{task.id} before its history", start=start)
+    return domain.start(task)
 
 
 def _made(world: World, call: ToolCall, solo: bool) -> str:

@@ -67,6 +67,16 @@ def test_every_attempt_is_graded_alike_when_read_back(run: Path, tmp_path: Path)
     assert (done.exit_code, f"{len(rows)} agree, 0 differ, 0 cannot" in done.output) == (0, True)
 
 
+def test_a_history_is_played_once(tmp_path: Path) -> None:
+    ids = "update_task_with_message_history,update_task_with_history_and_env_assertions"
+    options = ("--agent", "oracle", "--domains", "mock", "--task-ids", ids, "--num-samples", "1")
+    run = play(tmp_path / "run.jsonl", *options)
+    tau2_gym("export", run, "-o", tmp_path / "results.json")
+    for tasks in Tasks:
+        done = tau2_gym("regrade", tmp_path / "results.json", "--tasks", tasks.value)
+        assert (done.exit_code, "2 agree, 0 differ" in done.output) == (0, True)
+
+
 def test_files_have_the_form_of_tau2_bench(run: Path, tmp_path: Path) -> None:
     valid = pytest.importorskip("jsonschema").Draft202012Validator(SCHEMA)
     output = tmp_path / "results"
