@@ -115,6 +115,8 @@ EQUIVALENT = {
     "agents/backends/drawing.py: return torch.tensor(values, device=logits.device)[:, None]": (
         "float32 is the default"
     ),
+    "tau2_gym/code/mathematics.py: return (Fraction(int(above or over), int(below or under)) / "
+    "(-1 if sign == '-' else 1))": "by one or minus one",
     "tau2_gym/code/sources.py: stacklevel=4,": "only where a warning seems to come from",
     "tau2_gym/domains/checked.py: warnings.warn(str(error), stacklevel=3)": (
         "only where a warning seems to come from"

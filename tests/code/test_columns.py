@@ -223,6 +223,14 @@ def test_of_many_tests_some_are_taken_at_even_distances() -> None:
     assert [test.stdin for test in problem_of(row).tests] == ["0", "2", "5", "7"]
     assert len(row["evaluation_criteria"]["env_assertions"]) == 4
     assert len(problem_of(Read("Say it.", tests=tests).row("say", 99)).tests) == 10
+    assert row["evaluation_criteria"]["answer"] is None
+
+
+def test_a_program_that_is_known_is_what_the_oracle_answers() -> None:
+    known = Read("Say it.", tests=(Case(stdin="1", stdout="1"),), call="f", program="f = int\n")
+    row = known.row("say", 4)
+    assert row["evaluation_criteria"]["answer"] == "```python\nf = int\n```"
+    assert problem_of(row).call == "f"
 
 
 def test_the_same_question_has_the_same_digest_however_it_is_broken_into_lines() -> None:
