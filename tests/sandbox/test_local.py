@@ -245,3 +245,12 @@ def test_a_sandbox_that_does_not_start_leaves_no_descriptor(
         LocalSandbox(isolate=False).run("1")
     assert failed.traceback  # which holds on to all that was in use
     assert descriptors() == before
+
+
+def test_a_warm_interpreter_that_takes_for_ever_to_start_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(local, "START", "import time; time.sleep(300)")
+    monkeypatch.setattr(local, "STARTING", 0.2)
+    with pytest.raises(InfrastructureError, match="the sandbox did not start: it said nothing"):
+        LocalSandbox(isolate=False).run("1")

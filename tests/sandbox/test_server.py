@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from tau2_gym.errors import InfrastructureError
+from tau2_gym.errors import ConfigError, InfrastructureError
 from tau2_gym.sandbox import FusionSandbox, Limits, LocalSandbox
 from tau2_gym.sandbox import server as server_module
 from tau2_gym.sandbox.server import SandboxServer, app
@@ -309,7 +309,40 @@ def test_connections_beyond_the_bound_are_closed(
         assert post(server, asking("print(1)"))[0] == 200
 
 
+@pytest.mark.parametrize("more", [{}, {"fetch_files": ["a"]}])
+def test_a_call_has_the_limits_of_its_request(server: SandboxServer, more: dict[str, Any]) -> None:
+    code = "import time; time.sleep(30)"
+    status, said = post(server, asking(code, run_timeout=0.2, **more))
+    assert (status, said["run_result"]["status"]) == (200, "TimeLimitExceeded")
+
+
 # The command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limits", "at_once"),
+    [
+        ([], Limits(60.0, 2048, 64, 32), None),
+        (
+            ["--seconds", "5", "--memory-mb", "99", "--disk-mb", "7", "--processes", "3"],
+            Limits(5.0, 99, 7, 3),
+            None,
+        ),
+        (["--at-once", "9"], Limits(60.0, 2048, 64, 32), 9),
+    ],
+)
+def test_the_command_takes_limits(
+    arguments: list[str], limits: Limits, at_once: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Any]()
+
+    def made(given: Limits, **options: Any) -> LocalSandbox:
+        asked.append((given, options))
+        raise ConfigError("that is all")
+
+    monkeypatch.setattr(server_module, "LocalSandbox", made)
+    assert CliRunner().invoke(app, arguments).exit_code == 2
+    assert asked == [(limits, {"at_once": at_once, "isolate": True})]
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
