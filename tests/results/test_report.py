@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gc
 import gzip
 import json
 import re
@@ -14,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tau2_gym.results.page import build
-from tau2_gym.results.report import app
+from tau2_gym.results.report import app, without_garbage
 from tests.results.runs import call, record, result, write
 
 EVIL = "</script><img src=x onerror=alert(1)><!--"
@@ -234,3 +235,11 @@ def test_what_is_not_installed_is_named(
     assert said == (
         "error: a report needs nowhere and nobody, not installed here: pip install 'tau2-gym[report]'"
     )
+
+
+def test_garbage_is_collected_again_however_a_report_ends(tmp_path: Path, page: Path) -> None:
+    for path, code in ((write(tmp_path / "a.jsonl", [record()]), 0), (tmp_path / "none.jsonl", 2)):
+        assert invoke(path, "-o", page)[0] == code
+        assert gc.isenabled()
+    with without_garbage():
+        assert not gc.isenabled()

@@ -44,9 +44,10 @@ def messages_of(row: Row) -> list[Message]:
     for number, data in enumerate(row["messages"]):
         try:
             message = Message.from_dict(data)
-            wrong = not isinstance(message.content, str | None) or any(
+            content, calls = message.content, message.tool_calls
+            wrong = (content is not None and not isinstance(content, str)) or any(
                 not (isinstance(call.name, str) and isinstance(call.arguments, dict))
-                for call in message.tool_calls
+                for call in calls
             )
         except (KeyError, TypeError, AttributeError, Tau2GymError):
             wrong = True
