@@ -43,7 +43,7 @@ def whole(path: Path, lists: tuple[str, ...]) -> dict[str, Any]:
 def test_it_reads_what_json_reads(
     tmp_path_factory: pytest.TempPathFactory, chunk: int, data: dict[str, Any]
 ) -> None:
-    path = written(tmp_path_factory.mktemp("json"), json.dumps(data, indent=chunk))
+    path = written(tmp_path_factory.mktemp("json"), json.dumps(data, indent=1))
     lists = tuple(name for name, value in data.items() if isinstance(value, list))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stream, "CHUNK", chunk)
