@@ -94,4 +94,5 @@ def _rows(path: Path) -> Iterator[Row]:
         wrong = unreadable(row)
         if wrong is not None:
             raise DataError(f"{path}, line {number} is not a result of a run: {wrong}")
-        yield {**deepcopy(defaults()), **row}
+        lacking = {name: deepcopy(value) for name, value in defaults().items() if name not in row}
+        yield {**lacking, **row} if lacking else row

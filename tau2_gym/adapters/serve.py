@@ -1,0 +1,71 @@
+"""`tau2-gym serve`: the environments behind a port, for other processes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tau2_gym.errors import ConfigError
+from tau2_gym.exits import PLAIN, Command, ending
+from tau2_gym.rewards import PRESETS
+from tau2_gym.values import finite, listed
+
+app = typer.Typer(no_args_is_help=True, add_completion=False)
+
+LONGEST_MESSAGE = 2**20
+"""Bytes that a client may send at once."""
+
+
+@app.callback()
+def main() -> None:
+    """Serve episodes to other processes."""
+
+
+@app.command(cls=Command)
+def openenv(
+    domains: Annotated[str, typer.Option(help="Domains, with commas.")] = "airline,retail,telecom",
+    host: Annotated[
+        str, typer.Option(help="Where to listen. Whoever reaches it may play, and sees the tasks.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    sessions: Annotated[int, typer.Option(min=1, help="Clients at a time.")] = 64,
+    idle: Annotated[
+        float,
+        typer.Option(
+            help="Seconds before a silent session is closed.", callback=finite(0, above=True)
+        ),
+    ] = 3600.0,
+    user: Annotated[str, typer.Option(help="Who plays the user.")] = "scripted",
+    reward: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.")] = "progress",
+    max_steps: Annotated[int, typer.Option(min=1, help="Most messages in an episode.")] = 100,
+) -> None:
+    """Serve environments in OpenEnv's protocol, until interrupted."""
+    console = Console()
+    with ending(console):
+        try:
+            import uvicorn
+
+            from tau2_gym.adapters import openenv as adapter
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"this takes the package {error.name}, not installed here: pip install 'tau2-gym[openenv]'"
+            ) from None
+        served = adapter.app(
+            listed(domains, "--domains"),
+            sessions=sessions,
+            idle=idle,
+            user=user,
+            reward=reward,
+            max_steps=max_steps,
+        )
+        config = uvicorn.Config(
+            served, host=host, port=port, log_level="warning", ws_max_size=LONGEST_MESSAGE
+        )
+        server = uvicorn.Server(config)
+        with config.bind_socket() as listening:
+            listening.listen(512)  # so that whoever reads the line below can connect
+            place = listening.getsockname()
+            console.print(f"serving {domains} on http://{place[0]}:{place[1]}", **PLAIN)
+            server.run(sockets=[listening])
