@@ -34,9 +34,6 @@ RATIO = re.compile(
 RELATION = re.compile(r"\\(?:neq?|not|[lg](?:e|eq|eqslant|t)|approx)(?![a-z])|[<>≠≤≥≈]")
 """Signs that change what a number means, and that math-verify ignores."""
 
-PERCENT = re.compile(r"\\(?:text|mathrm)\{\s*(?:\\?%|per ?cent)\s*\}|\\?%|\bper ?cent\b", re.I)
-"""A percent sign. math-verify takes 42% for 42 and for 0.42 alike."""
-
 AROUND = re.compile(r"\A(?:\$|\\[(\[]|\s)+|(?:\$|\\[)\]]|\s)+\Z")
 
 PREPARE = """
@@ -76,10 +73,6 @@ def is_right(given: str, expected: str) -> bool:
     if len(given) > LONGEST or not given:
         return False
     one, other = plain(given), plain(expected)
-    if PERCENT.search(given) and not PERCENT.search(expected):
-        # It means what it says, a hundredth; so 42% is 0.42, and not 42.
-        one = plain(PERCENT.sub("", given, count=1))
-        return one is not None and one / 100 == other
     # A decimal may stand for a number that it is only close to.
     exact = not any(DECIMAL.fullmatch(bare(text)) for text in (given, expected))
     if one is not None and other is not None and (exact or one == other):

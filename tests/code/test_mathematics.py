@@ -63,13 +63,6 @@ def test_numbers_that_are_written_plainly(text: str, number: Fraction | int | No
         (r"\sqrt{8}", r"2\sqrt{2}"),
         ("(1, 2)", "(1,2)"),
         ("1" * 900, "1" * 900),
-        (r"42\%", r"42\%"),
-        ("42%", r"42\%"),
-        (r"42 \text{ percent}", r"42\%"),
-        ("42", r"42\%"),
-        (r"42\%", "0.42"),
-        ("50%", r"\frac{1}{2}"),
-        (r"$50 \text{ percent}$", "0.5"),
     ],
 )
 def test_the_same_value_in_other_words_is_right(given: str, expected: str) -> None:
@@ -99,17 +92,6 @@ def test_the_same_value_in_other_words_is_right(given: str, expected: str) -> No
         (r"42 \lt 43", "42"),
         ("≈ 42", "42"),
         ("(2, 1)", "(1,2)"),
-        (r"42\%", "42"),
-        ("42 %", "42"),
-        (r"42\text{\%}", "42"),
-        (r"42\mathrm{ \% }", "42"),
-        (r"42 \text{ percent}", "42"),
-        ("42 per cent", "42"),
-        (r"\text{42 Percent}", "42"),
-        (r"\frac{84}{2}\%", "42"),
-        (r"42\%\%", "0.42"),
-        (r"x\%", "x"),
-        (r"4200\%", r"42\%"),
     ],
 )
 def test_another_value_is_wrong(given: str, expected: str) -> None:
