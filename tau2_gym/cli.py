@@ -14,7 +14,7 @@ VERBS = {
     "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
     "export": ("tau2_gym.results.export", "Write a run in the form of another tool."),
     "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
-    "serve": ("tau2_gym.adapters.serve", "Serve environments to other processes, in OpenEnv's protocol."),
+    "serve": ("tau2_gym.adapters.serve", "Serve environments to other processes: OpenEnv, MCP."),
     "tasks": ("tau2_gym.results.tasks", "List the tasks of a domain, or show one."),
     "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),
     "audit": ("benchmarks.audit", "See what policies get that do not do the task."),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from tau2_gym.envs.agent_env import Tau2Env
 from tau2_gym.errors import ConfigError
 from tau2_gym.exits import PLAIN, Command, ending
+from tau2_gym.journal import Journal
 from tau2_gym.rewards import PRESETS
 from tau2_gym.values import finite, listed
 
@@ -21,6 +24,54 @@ LONGEST_MESSAGE = 2**20
 @app.callback()
 def main() -> None:
     """Serve episodes to other processes."""
+
+
+@app.command(cls=Command)
+def mcp(
+    domain: Annotated[str, typer.Argument(help="airline, retail, telecom, mock, or another.")],
+    task: Annotated[str | None, typer.Option(help="Its id; by default the seed picks one.")] = None,
+    split: Annotated[str, typer.Option(help="Where the seed picks from.")] = "test",
+    seed: Annotated[int, typer.Option(help="Decides everything random.", min=0)] = 0,
+    user: Annotated[str, typer.Option(help="Who plays the user.")] = "scripted",
+    reward: Annotated[str, typer.Option(help=f"{', '.join(PRESETS)}.")] = "progress",
+    max_steps: Annotated[int, typer.Option(min=1, help="Most messages in the episode.")] = 100,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="JSON lines that the attempt is added to.", dir_okay=False
+        ),
+    ] = None,
+) -> None:
+    """Serve one episode as an MCP server on standard input and output: the client is the agent."""
+    console = Console(stderr=True)
+    with ending(console):
+        try:
+            import anyio
+
+            from tau2_gym.adapters import mcp as adapter
+        except ModuleNotFoundError as error:
+            raise missing(error, "mcp") from None
+        played = split if task is None else "base"
+        env = Tau2Env(domain, task_split=played, user=user, reward=reward, max_steps=max_steps)
+        if env.domain.answered:
+            raise ConfigError(f"{domain} has no user to respond to")
+        episode = adapter.Episode(env, seed, task)
+        anyio.run(adapter.serve, episode)
+        record = episode.finished()
+        if output is not None:
+            Journal(output).append(record.to_dict())
+        console.print(
+            f"{record.task_id}: {record.termination}, official reward {record.official_reward}, reward "
+            f"{record.reward:.3f}",
+            **PLAIN,
+        )
+
+
+def missing(error: ModuleNotFoundError, extra: str) -> ConfigError:
+    """What to say of a package that is not installed."""
+    return ConfigError(
+        f"this takes the package {error.name}, not installed here: pip install 'tau2-gym[{extra}]'"
+    )
 
 
 @app.command(cls=Command)
@@ -49,9 +100,7 @@ def openenv(
 
             from tau2_gym.adapters import openenv as adapter
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"this takes the package {error.name}, not installed here: pip install 'tau2-gym[openenv]'"
-            ) from None
+            raise missing(error, "openenv") from None
         served = adapter.app(
             listed(domains, "--domains"),
             sessions=sessions,
