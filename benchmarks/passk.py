@@ -26,7 +26,7 @@ from agents.runs.options import (
 from agents.runs.setup import Setup, bypass, make_player, unjudged
 from agents.runs.store import Store
 from tau2_gym.exits import PLAIN, Command, end_with_faults, ending
-from tau2_gym.journal import to_json, write_json
+from tau2_gym.journal import check_apart, to_json, write_json
 from tau2_gym.results.curves import check_plot, plot
 from tau2_gym.results.summary import summarise
 from tau2_gym.results.table import WIDE, remarks, table
@@ -160,6 +160,8 @@ def evaluate(
         [*names, "tasks" if ids or split is None else split],
         {**setup.identity(), **what, "revisions": revisions},
     )
+    if picture is not None:
+        check_apart(picture, "--plot", [path])
     player = make_player(setup, path.with_suffix(".verdicts.jsonl"), fresh=options.fresh)
     store = Store(path, setup.identity(), revisions, fresh=options.fresh)
     for said in filter(None, (note, bypass(setup))):

@@ -7,12 +7,12 @@ import json
 import math
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tau2_gym.errors import DataError
+from tau2_gym.errors import ConfigError, DataError
 
 
 @contextmanager
@@ -26,6 +26,25 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def check_apart(path: Path, option: str, results: Sequence[Path]) -> None:
+    """Check that writing a file overwrites no results, nor what says how they were played.
+
+    Args:
+        path: where is to be written.
+        option: what named it.
+        results: files that must stay.
+
+    Raises:
+        ConfigError: it is one of them.
+    """
+    for each in results:
+        for kept in (each, each.with_suffix(".config.json"), each.with_suffix(".summary.json")):
+            if path.resolve() == kept.resolve() or (
+                path.exists() and kept.exists() and path.samefile(kept)
+            ):
+                raise ConfigError(f"{option} {path} would overwrite {kept}: name another file")
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -13,11 +13,13 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tau2_gym.errors import ConfigError
 from tau2_gym.exits import PLAIN, Command, ending
-from tau2_gym.journal import write_json
+from tau2_gym.journal import check_apart, write_json
 from tau2_gym.results.metrics import pass_at_k, pass_hat_k
+from tau2_gym.results.page.masking import presentable, shown
 from tau2_gym.results.paired import Counts, Difference, Formula, common, difference
 from tau2_gym.results.record import SUCCESS, TaskKey
 from tau2_gym.results.run import Run, read_run, task_of
@@ -57,9 +59,11 @@ class Side:
             ConfigError: it names none.
             DataError: a file holds something other than results.
         """
-        runs = [read_run(name) for name in listed(text, option)]
+        runs = [presentable(read_run(name)) for name in listed(text, option)]
         faults = sum(row["fault"] is not None for run in runs for row in run.rows)
-        return cls(", ".join(run.name for run in runs), runs, list(map(_counts, runs)), faults)
+        return cls(
+            shown(", ".join(run.name for run in runs)), runs, list(map(_counts, runs)), faults
+        )
 
 
 def _counts(run: Run) -> Counts:
@@ -157,7 +161,7 @@ def most(a: Side, b: Side) -> int:
 def table(found: dict[str, dict[str, Difference]], title: str) -> Table:
     """The differences for the terminal, in points of a percent."""
     result = Table(
-        title=title,
+        title=Text(title),
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1),
@@ -172,7 +176,7 @@ def table(found: dict[str, dict[str, Difference]], title: str) -> Table:
         for number, (metric, each) in enumerate(differences.items()):
             mark = "*" if each.shows else " "
             result.add_row(
-                domain if number == 0 else "",
+                Text(domain if number == 0 else ""),
                 metric,
                 str(each.tasks),
                 f"{100 * each.a:.1f}",
@@ -242,7 +246,9 @@ def main(
         console = Console(width=max(console.width, WIDE))
     with ending(console):
         one, other = Side.read(a, "A"), Side.read(b, "B")
-        reasons = list(unlike(one, other))
+        if output is not None:
+            check_apart(output, "--output", [run.path for run in (*one.runs, *other.runs)])
+        reasons = list(map(shown, unlike(one, other)))
         if reasons and not anyway:
             more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
             raise ConfigError(
@@ -252,6 +258,12 @@ def main(
             console.print(f"Note: {reason}.", **PLAIN)
         attempts = most(one, other)
         found = compared(one, other, k or attempts, seed)
+        for group, differences in found.items():
+            if len(differences) < len(metrics(k or attempts)):
+                raise ConfigError(
+                    f"no task of {group} has the {k} graded attempts in each run that --k takes; --k {attempts} goes "
+                    "for all tasks"
+                )
         for side in (one, other):
             if side.faults:
                 console.print(

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from tau2_gym.cli import app
 from tau2_gym.results.compare import Side, compared, most
+from tau2_gym.results.run import read_run
 from tests.results.helpers import row, write_run
 
 
@@ -138,3 +139,52 @@ def test_what_is_no_run_is_one_sentence(pair: tuple[Path, Path], argument: str) 
     done = run(pair[0], argument)
     assert done.exit_code == 2
     assert done.output.startswith("error: ")
+
+
+def test_names_from_files_are_neither_markup_nor_obeyed_by_terminals_nor_secret(
+    tmp_path: Path,
+) -> None:
+    odd = {"domain": "[/red]\x1b[31m<b>", "task_id": "[bold"}
+    key = "sk-proj-0123456789abcdefghij"
+    rows = [row("1", **odd), row("1", **{**odd, "task_id": "2"})]
+    a = write_run(tmp_path / "[red]a\x1b[2J.jsonl", rows, user=f"litellm:m@http://me:{key}@host/v1")
+    b = write_run(tmp_path / "b.jsonl", [{**each, "revision": f"r\x1b]0;{key}"} for each in rows])
+    done = run(a, b, "--anyway", "--output", tmp_path / "c.json")
+    assert done.exit_code == 0, done.output
+    assert "[/red]\\x1b[31m<b>" in done.output
+    assert "A: [red]a\\x1b[2J" in done.output
+    assert "\x1b" not in done.output
+    assert key not in done.output + (tmp_path / "c.json").read_text()
+    done = run(a, b)
+    assert (done.exit_code, key in done.output, "\x1b" in done.output) == (2, False, False)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "b.jsonl", "a.config.json", "link.json"])
+def test_the_numbers_never_overwrite_what_they_are_of(
+    pair: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "link.json").hardlink_to(pair[0])
+    before = (tmp_path / name).read_bytes()
+    done = run(*pair, "--output", tmp_path / name)
+    said = " ".join(done.output.split())
+    assert (done.exit_code, "would overwrite" in said) == (2, True)
+    assert (tmp_path / name).read_bytes() == before
+    assert read_run(pair[0]).k == 4
+
+
+def test_more_attempts_than_there_are_is_one_sentence(pair: tuple[Path, Path]) -> None:
+    done = run(*pair, "--k", 5)
+    said = " ".join(done.output.split())
+    assert (done.exit_code, "no task of retail has the 5 graded attempts" in said) == (2, True)
+
+
+def test_one_task_shows_nothing(tmp_path: Path) -> None:
+    a = write_run(tmp_path / "a.jsonl", [row("1", 0, 0.0)])
+    b = write_run(tmp_path / "b.jsonl", [row("1", 0, 1.0)])
+    done = run(a, b, "--output", tmp_path / "c.json")
+    assert "+100.0 [-100.0, +100.0]" in done.output
+    assert "]*" not in done.output
+    assert (
+        json.loads((tmp_path / "c.json").read_text())["differences"]["retail"]["pass@1"]["error"]
+        is None
+    )

@@ -8,6 +8,7 @@ from statistics import NormalDist, pstdev
 import numpy as np
 import pytest
 
+from tau2_gym.results import paired
 from tau2_gym.results.compare import metrics
 from tau2_gym.results.paired import Counts, common, difference
 
@@ -118,8 +119,48 @@ def test_runs_are_drawn_too_where_there_are_several() -> None:
     assert same.error == 0.0
     found = difference(other, apart, PASS_1, single=False)
     assert found is not None
-    # Of two runs that are ±.25 from their mean, the mean of two draws has a deviation of .25/√2.
-    assert (found.value, found.error) == (0.0, pytest.approx(0.25 / math.sqrt(2), rel=0.03))
+    # Two runs that are ±.25 from their mean tell of runs with a deviation of .25·√2, and of means of two with .25.
+    assert (found.value, found.error) == (0.0, pytest.approx(0.25, rel=0.03))
+    # One degree of freedom: the quantile of Student's t is 12.7 instead of 1.96.
+    assert found.widened == pytest.approx(12.706 / 1.96, rel=0.1)
+    assert (found.low, found.high) == (-1.0, 1.0)
+
+
+@pytest.mark.parametrize(("runs", "deviation"), [(2, 0.15), (3, 0.15), (3, 0.0)])
+def test_intervals_hold_the_truth_with_few_runs_that_vary(runs: int, deviation: float) -> None:
+    rng = np.random.default_rng(5)
+    inside = 0
+    for trial in range(200):
+        chances = rng.uniform(size=40)
+        a, b = (
+            [
+                counts(*((4, int(rng.binomial(4, p))) for p in np.clip(chances + shift, 0, 1)))
+                for shift in rng.normal(0, deviation, size=runs)
+            ]
+            for _ in range(2)
+        )
+        found = difference(a, b, PASS_1, single=True, seed=trial)
+        assert found is not None
+        inside += found.low <= 0 <= found.high
+    assert inside / 200 >= 0.9
+
+
+def test_one_task_tells_nothing_of_others() -> None:
+    found = difference([counts((4, 0))], [counts((4, 4))], PASS_1, single=True)
+    assert found is not None
+    assert (found.value, found.low, found.high, found.shows) == (1.0, -1.0, 1.0, False)
+    assert math.isnan(found.error)
+    assert found.detectable() is None
+    assert found.detectable(4) is None
+
+
+def test_the_interval_is_the_same_however_many_replicates_are_drawn_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a, b = counts((4, 1), (4, 4), (4, 0)), counts((4, 3), (4, 2), (4, 1))
+    whole = difference([a], [b], PASS_1, single=True)
+    monkeypatch.setattr(paired, "AT_ONCE", 7)
+    assert difference([a], [b], PASS_1, single=True) == whole
 
 
 def test_rare_successes_vary_no_less_than_attempts_do() -> None:
