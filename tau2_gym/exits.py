@@ -26,6 +26,7 @@ from typer.core import TyperCommand
 
 from tau2_gym.completion.redaction import STRUCK, without_secrets
 from tau2_gym.errors import Tau2GymError
+from tau2_gym.render import harmless
 
 FAILED, REFUSED, FAULTS_LEFT, INTERRUPTED = 1, 2, 3, 130
 """Exit codes: see above."""
@@ -65,7 +66,9 @@ def continuing() -> str:
 
 
 def complain(console: Console, sentence: str) -> None:
-    """Print what is wrong, in one sentence: on the terminal's error output if the other is full."""
+    """Print what is wrong, in one sentence: on the terminal's error output if the other is full. Names in it may come
+    from anywhere: neither secrets nor what a terminal obeys are printed."""
+    sentence = harmless(without_secrets(sentence))
     try:
         console.print("error:", style="red", end=" ")
         console.print(sentence, markup=False, highlight=False)

@@ -168,12 +168,14 @@ def _drawn_sums(
 
 def _over_runs(sums: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
     """The mean of a side's runs as they are drawn, by replicate."""
-    mean, runs = sums.mean(axis=0), len(sums)
+    runs = len(sums)
+    mean: NDArray[np.float64] = sums.mean(axis=0)
     if runs == 1:
         return mean
     weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=RESAMPLES) / runs
     # Deviations from the mean, so that runs that are alike do not vary by a rounding error.
-    return mean + math.sqrt(runs / (runs - 1)) * (weights * (sums - mean).T).sum(axis=1)
+    mean += math.sqrt(runs / (runs - 1)) * (weights * (sums - mean).T).sum(axis=1)
+    return mean
 
 
 def _widened(

@@ -493,3 +493,12 @@ def test_a_typing_error_is_answered_before_anything_is_loaded(option: str, word:
         assert loaded == "set()"
         took.append(float(seconds))
     assert min(took) < 1.0
+
+
+def test_a_picture_never_overwrites_the_results(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    task = ("--domains", "mock", "--task-ids", "create_task_1", "--workers", "1")
+    result = run(*task, "--output", str(path), "--plot", str(path))
+    said = " ".join(result.output.split())
+    assert (result.exit_code, "--plot" in said, "would overwrite" in said) == (2, True, True)
+    assert not path.exists()  # It is said before anything is played.
