@@ -64,6 +64,15 @@ def forget_domains_from_outside() -> None:
     registry._origins.clear()
 
 
+@pytest.fixture(autouse=True)
+def the_same_environment() -> Iterator[None]:
+    """`datasets` puts a copy in the place of `os.environ` when it maps in several processes; Rich, and all who have
+    looked before, go on reading the original."""
+    original = os.environ
+    yield
+    os.environ = original
+
+
 @pytest.fixture(scope="module")
 def clean_heap() -> Iterator[None]:
     """For files that measure CPU time: the collector does not walk what other files have left."""
