@@ -70,7 +70,7 @@ def the_same_environment() -> Iterator[None]:
     looked before, go on reading the original."""
     original = os.environ
     yield
-    os.environ = original
+    os.environ = original  # noqa: B003  the object, not what it holds
 
 
 @pytest.fixture(scope="module")
