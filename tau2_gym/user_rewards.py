@@ -9,8 +9,11 @@ look better or worse than it is. So the user's ledger pays for what the scenario
 | `volunteered` | −`volunteered` | a detail told although the agent has not asked for it |
 | `invented` | −`invented` | a value said that stands neither in the scenario nor in what the user has heard |
 | `progress` | α·(Φ after − Φ before) | what the user's own tool calls did to the partial score |
-| `ending` | +`ending` | stopping when everything is done, or when handed over to a human |
-| `early` | −`early` | stopping before that |
+| `ending` | +`ending` | stopping when everything is done |
+| `early` | −`early` | stopping before that, unless handed over to a human |
+
+A handover that the task does not want ends the conversation for nothing: paid, it could be had by asking for it.
+An agent that asks who the user is, and for no detail by name, is told a few: more are not paid for.
 
 Details are what identifies the user and its matter: name, phone number, email address, zip code, user id,
 reservation and order numbers. Values are those, and amounts, ids of items and payment methods, and ISO dates.
@@ -27,7 +30,7 @@ from tau2_gym.errors import ConfigError
 from tau2_gym.types import Message
 from tau2_gym.users.base import STOP_TOKENS, TRANSFER, UserView
 from tau2_gym.users.scripting.cues import Cue, cues
-from tau2_gym.users.scripting.memory import Detail, memory
+from tau2_gym.users.scripting.memory import memory
 from tau2_gym.users.scripting.recall import asks_to_identify
 from tau2_gym.users.scripting.speech import sentences
 
@@ -81,6 +84,12 @@ _VALUES = re.compile(
 )
 
 
+IDENTIFY = 2
+"""How many details are paid for where the agent asks who the user is: those that the scripted user tells."""
+
+_ASKING = Cue.QUESTION | Cue.OPEN_QUESTION | Cue.CONSENT
+
+
 def values(text: str) -> set[str]:
     """The values in a text, in one form."""
     return {found.lower().replace(",", "").rstrip(".") for found in _VALUES.findall(text)}
@@ -98,19 +107,21 @@ def counts(view: UserView, message: Message) -> dict[str, int]:
         return {"told": 0, "volunteered": 0, "invented": 0}
     before = [each.content or "" for each in view.messages if each.role == "user"]
     heard = [each.content or "" for each in view.messages if each.role != "user"]
-    asked = _asked(view)
-    told = volunteered = 0
+    asked, anything = _asked(view)
+    told = identified = volunteered = 0
     for detail in memory(view.scenario).details:
         new = [value for value in detail.values if value in text and not _in(value, before)]
         # What the agent has said itself may be repeated.
         new = [value for value in new if not _in(value, heard)]
         if detail.name in asked:
             told += len(new)
+        elif anything:
+            identified += len(new)
         else:
             volunteered += len(new)
     known = values("\n".join([view.scenario.text, *heard]))
     return {
-        "told": told,
+        "told": told + min(identified, IDENTIFY),
         "volunteered": volunteered,
         "invented": len(values(text) - known - values("\n".join(before))),
     }
@@ -126,22 +137,21 @@ def _without_tokens(text: str) -> str:
     return text.strip()
 
 
-def _asked(view: UserView) -> set[str]:
-    """The details that the agent's last text asks for."""
+def _asked(view: UserView) -> tuple[set[str], bool]:
+    """The details that the agent's last text asks for, and whether it asks who the user is."""
     told = next(
         (each.content or "" for each in reversed(view.messages) if each.role == "assistant"), ""
     )
-    return {
+    said = sentences(told)
+    named = {
         detail.name
-        for sentence in sentences(told)
+        for sentence in said
         for detail in memory(view.scenario).details
-        if _asks(sentence, detail)
+        if detail.asked.search(sentence.lower()) is not None
     }
-
-
-def _asks(sentence: str, detail: Detail) -> bool:
-    text = sentence.lower()
-    return detail.asked.search(text) is not None or asks_to_identify(text)
+    # "For your information" names no detail and asks for none.
+    anything = any(asks_to_identify(each.lower()) and cues(each) & _ASKING for each in said)
+    return named, anything
 
 
 def ending(view: UserView, message: Message, official: float | None) -> Iterator[tuple[str, int]]:
@@ -159,7 +169,7 @@ def ending(view: UserView, message: Message, official: float | None) -> Iterator
         (each.content or "" for each in reversed(view.messages) if each.role == "assistant"), ""
     )
     handed_over = any(Cue.TRANSFER in cues(sentence) for sentence in sentences(last))
-    if handed_over or (official is not None and official >= 1 and TRANSFER not in text):
+    if official is not None and official >= 1 and (handed_over or TRANSFER not in text):
         yield "ending", 1
-    elif official is not None:
+    elif official is not None and not handed_over:
         yield "early", 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -16,9 +17,11 @@ from tau2_gym.actions import as_assistant
 from tau2_gym.envs.user_env import Tau2UserEnv
 from tau2_gym.errors import ConfigError
 from tau2_gym.types import Message
-from tau2_gym.user_rewards import UserReward, counts, ending, values
+from tau2_gym.user_rewards import IDENTIFY, UserReward, counts, ending, values
 from tau2_gym.users.base import UserView
 from tau2_gym.users.scripted import ScriptedUser
+from tau2_gym.users.scripting.memory import memory
+from tau2_gym.users.scripting.recall import asks_to_identify
 
 DOMAINS = ("airline", "retail", "telecom", "mock")
 TASK = "[mobile_data_issue]data_mode_off|data_usage_exceeded[PERSONA:None]"
@@ -57,6 +60,23 @@ def lies(env: Tau2UserEnv) -> Any:
     return "Hi, I'm at 77777, my number is 555-000-1111, and my order is #W0000001."
 
 
+def dumps_when_asked(env: Tau2UserEnv) -> Any:
+    session = env._session
+    assert session is not None
+    view = session.user_view()
+    last = next(each.content or "" for each in reversed(view.messages) if each.role == "assistant")
+    if not asks_to_identify(last.lower()):
+        return scripted(env)
+    return ". ".join(value for detail in memory(view.scenario).details for value in detail.values)
+
+
+def wants_a_human(env: Tau2UserEnv) -> Any:
+    session = env._session
+    assert session is not None
+    last = session.user_view().messages[-1].content or ""
+    return "###TRANSFER###" if "transferred" in last else "I want a human. Please transfer me."
+
+
 def silent(env: Tau2UserEnv) -> Any:
     return "Hm."
 
@@ -87,12 +107,16 @@ def test_who_follows_the_scenario_earns_most(domain: str, agent: str) -> None:
     env = make(domain, agent=agent, task_split="test", max_steps=60)
     means = {
         policy.__name__: sum(earned(env, policy, task)["all"] for task in env.task_ids[:8]) / 8
-        for policy in (scripted, tells_all, hangs_up, lies, silent)
+        for policy in (
+            *(scripted, tells_all, hangs_up, lies, silent),
+            *(dumps_when_asked, wants_a_human),
+        )
     }
     assert means["scripted"] == max(means.values())
     assert means["tells_all"] < means["scripted"] - 0.05
     assert means["lies"] < means["scripted"] - 0.3
     assert means["silent"] <= 0.1
+    assert means["wants_a_human"] <= 0.1
 
 
 def test_what_a_good_user_is_paid_for() -> None:
@@ -227,6 +251,8 @@ def make_view() -> UserView:
         (("What is your phone number?", "555-123-2002", "And again?"), "555-123-2002", (0, 0, 0)),
         (("Your balance is $20.",), "Oh, $20!", (0, 0, 0)),
         (("Hm?",), "###STOP###", (0, 0, 0)),
+        (("Can you verify who you are?",), "John Smith, 555-123-2002.", (2, 0, 0)),
+        (("For your information: done.",), "It's 555-123-2002.", (0, 1, 0)),
     ],
 )
 def test_what_a_message_tells(heard: tuple[str, ...], said: str, found: tuple[int, ...]) -> None:
@@ -239,7 +265,9 @@ def test_what_a_message_tells(heard: tuple[str, ...], said: str, found: tuple[in
         ("Done.", "Thanks! ###STOP###", 1.0, ["ending"]),
         ("Done.", "Thanks! ###STOP###", 0.0, ["early"]),
         ("Done.", "Thanks! ###STOP###", None, []),  # Only a judge can tell.
-        ("You are being transferred to a human agent.", "###TRANSFER###", 0.0, ["ending"]),
+        ("You are being transferred to a human agent.", "###TRANSFER###", 1.0, ["ending"]),
+        # It may have been asked for, and may be the agent's mistake.
+        ("You are being transferred to a human agent.", "###TRANSFER###", 0.0, []),
         ("Done.", "###TRANSFER###", 1.0, ["early"]),
         ("Done.", "Thanks!", 1.0, []),
     ],
@@ -255,3 +283,16 @@ def test_an_amount_of_nothing_turns_a_term_off() -> None:
     assert env.reward == UserReward(told=0, ending=0.5)
     found = earned(env, scripted, TASK)
     assert (found["told"], found["ending"]) == (0.0, 0.5)
+
+
+def test_who_the_user_is_is_paid_for_with_few_details() -> None:
+    env = make("retail")
+    for task in env.task_ids[:40]:
+        env.reset(seed=0, options={"task_id": task})
+        assert env._session is not None
+        view = env._session.user_view()
+        known = [value for each in memory(view.scenario).details for value in each.values]
+        view = replace(view, messages=(Message("assistant", "Could you verify your identity?"),))
+        found = counts(view, Message("user", ", ".join(known)))
+        assert found["told"] == min(len(known), IDENTIFY)
+        assert found["volunteered"] == 0
