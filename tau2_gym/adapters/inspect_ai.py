@@ -196,11 +196,11 @@ def _tool_info(schema: dict[str, Any]) -> ToolInfo:
 
 
 def _plain(schema: Any, definitions: dict[str, Any] | None = None) -> Any:
-    """A JSON schema without references, which inspect's tools do not have."""
+    """A JSON schema without references, which inspect's tools do not have; where one refers to itself, anything goes."""
     if isinstance(schema, dict):
         known = {**(definitions or {}), **schema.get("$defs", {})}
         if "$ref" in schema:
-            return _plain(known[schema["$ref"].rpartition("/")[2]], known)
+            return _plain(known.pop(schema["$ref"].rpartition("/")[2], {}), known)
         return {key: _plain(value, known) for key, value in schema.items() if key != "$defs"}
     return [_plain(item, definitions) for item in schema] if isinstance(schema, list) else schema
 

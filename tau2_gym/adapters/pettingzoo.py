@@ -69,12 +69,10 @@ class _Sides:
         self.domain = get_domain(domain, source, data_dir)
         if self.domain.answered:
             raise ConfigError(f"{domain} has no user, and so only one side")
-        if task_ids is None:
-            self.task_ids = self.domain.task_ids(task_split)
-        else:
-            self.task_ids = tuple(self.domain.task(task_id).id for task_id in task_ids)
-        if not self.task_ids:
-            raise ConfigError("task_ids must be a list with at least one id")
+        if task_ids is not None and (isinstance(task_ids, str) or not task_ids):
+            raise ConfigError(f"task_ids must be a list with at least one id, not {task_ids!r}")
+        ids = self.domain.task_ids(task_split) if task_ids is None else task_ids
+        self.task_ids = tuple(self.domain.task(task_id).id for task_id in ids)
         self.reward = RewardConfig.of(reward)
         self.rules = rules
         self.observation_spaces = {side: TextSpace() for side in SIDES}
@@ -206,10 +204,13 @@ class Tau2AEC(AECEnv[str, str, Any]):
         """Take the action of `agent_selection`; None once the episode is over.
 
         Raises:
+            RuntimeError: no episode has been started.
             UserFault: the user's action is empty.
             ConfigError, TypeError: the action is not one.
             InfrastructureError: what a tool works with failed.
         """
+        if self._sides.session is None:
+            raise RuntimeError("no episode is in progress: call reset() first")
         side = self.agent_selection
         if self.terminations[side] or self.truncations[side]:
             self._was_dead_step(action)

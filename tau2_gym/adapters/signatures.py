@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import keyword
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Optional
 
+from tau2_gym.errors import ConfigError
 from tau2_gym.types import ToolSpec
 
 TYPES: dict[str, Any] = {
@@ -18,11 +20,16 @@ TYPES: dict[str, Any] = {
 }
 
 
-def annotation(schema: Mapping[str, Any], definitions: Mapping[str, Any] | None = None) -> Any:
-    """The Python type that a JSON schema describes; `Any` where there is none."""
-    known = definitions or {}
+def annotation(schema: Any, definitions: Mapping[str, Any] | None = None) -> Any:
+    """The Python type that a JSON schema describes; `Any` where there is none, as of a schema that holds itself."""
+    known = dict(definitions or {})
+    if not isinstance(schema, Mapping):  # `true` is a schema, too.
+        return Any
     if "$ref" in schema:
-        return annotation(known[schema["$ref"].rpartition("/")[2]], known)
+        # Taken out, so that a schema that refers to itself ends.
+        return annotation(known.pop(schema["$ref"].rpartition("/")[2], {}), known)
+    if isinstance(kinds := schema.get("type"), list):
+        return annotation({"anyOf": [{**schema, "type": kind} for kind in kinds]}, known)
     if "anyOf" in schema:
         options = [annotation(option, known) for option in schema["anyOf"]]
         real = [option for option in options if option is not type(None)]
@@ -41,14 +48,26 @@ def method(tool: ToolSpec, call: Callable[[Any, str, dict[str, Any]], str]) -> C
     Args:
         tool: the tool.
         call: what the method does, from the object, the tool's name and the arguments.
+
+    Raises:
+        ConfigError: a parameter has a name that no parameter in Python can have.
     """
     parameters = tool.parameters
     required, definitions = set(parameters.get("required", ())), parameters.get("$defs", {})
-    described = parameters["properties"]
+    described = parameters.get("properties", {})
+    for name in described:
+        if name == "self" or not name.isidentifier() or keyword.iskeyword(name):
+            raise ConfigError(
+                f"tool {tool.name!r} has a parameter {name!r}, which no method in Python can have"
+            )
     types = {name: annotation(schema, definitions) for name, schema in described.items()}
     order = sorted(described, key=lambda name: name not in required)
 
     def run(self: Any, *values: Any, **arguments: Any) -> str:
+        if len(values) > len(order):
+            raise TypeError(
+                f"{tool.name} takes {len(order)} arguments, and {len(values)} were given"
+            )
         return call(self, tool.name, {**dict(zip(order, values, strict=False)), **arguments})
 
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -57,7 +76,7 @@ def method(tool: ToolSpec, call: Callable[[Any, str, dict[str, Any]], str]) -> C
             name,
             kind,
             annotation=types[name],
-            default=inspect.Parameter.empty if name in required else described[name].get("default"),
+            default=inspect.Parameter.empty if name in required else _default(described[name]),
         )
         for name in order
     ]
@@ -73,14 +92,20 @@ def method(tool: ToolSpec, call: Callable[[Any, str, dict[str, Any]], str]) -> C
 
 def _docstring(tool: ToolSpec, order: list[str]) -> str:
     """The tool's description in Google's form, which has each text in one paragraph."""
-    described = tool.parameters["properties"]
+    described = tool.parameters.get("properties", {})
     lines = [_line(tool.schema["function"]["description"]) or tool.name]
     if order:
         lines += ["", "Args:"]
-        lines += [
-            f"    {name}: {_line(described[name].get('description', '')) or name}" for name in order
-        ]
+        lines += [f"    {name}: {_line(_said(described[name])) or name}" for name in order]
     return "\n".join([*lines, "", "Returns:", "    What the tool answers."])
+
+
+def _default(schema: Any) -> Any:
+    return schema.get("default") if isinstance(schema, Mapping) else None
+
+
+def _said(schema: Any) -> str:
+    return str(schema.get("description", "")) if isinstance(schema, Mapping) else ""
 
 
 def _line(text: str) -> str:

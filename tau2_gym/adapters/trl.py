@@ -126,10 +126,15 @@ def environment(
         domain, user, reward, max_steps, max_turns, max_errors, source, data_dir: as in `Tau2Env`.
 
     Raises:
-        ConfigError: an argument has a value that is not allowed.
+        ConfigError: an argument has a value that is not allowed, or a tool of the domain a name that the class itself
+            needs.
     """
     check_ready(domain)
     world = get_domain(domain, source, data_dir)
+    if taken := sorted(set(world.agent_tools) & {*dir(Tau2Environment), "domain", "options"}):
+        raise ConfigError(
+            f"{domain} has a tool {taken[0]!r}, which is a name that environments in TRL have themselves"
+        )
     if world.answered:
         raise ConfigError(f"{domain} has no user to respond to: it is not served in TRL")
     options = {

@@ -138,3 +138,9 @@ def test_doing_nothing_is_scored_and_a_failing_user_is_not(tmp_path: Path) -> No
 def test_what_cannot_be_is_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         adapter.tau2(**options)
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}
+    found = adapter._plain({"$ref": "#/$defs/Tree", "$defs": {"Tree": tree}})
+    assert found == {"type": "object", "properties": {"left": {}}}

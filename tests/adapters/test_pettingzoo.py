@@ -151,6 +151,11 @@ def test_in_parallel_only_the_side_whose_turn_it_is_acts() -> None:
         env.step({})
 
 
+def test_nothing_is_played_before_a_reset() -> None:
+    with pytest.raises(RuntimeError, match="no episode is in progress"):
+        adapter.env("mock").step("Hello.")
+
+
 @pytest.mark.parametrize(
     ("domain", "options", "said"),
     [
@@ -158,6 +163,7 @@ def test_in_parallel_only_the_side_whose_turn_it_is_acts() -> None:
         ("code", {}, "code has no user, and so only one side"),
         ("retail", {"task_split": "dev"}, "unknown split"),
         ("retail", {"task_ids": []}, "at least one id"),
+        ("retail", {"task_ids": "1"}, "at least one id, not '1'"),
         ("retail", {"task_ids": ["x"]}, "unknown task 'x'"),
         ("retail", {"reward": "big"}, "unknown reward preset"),
         ("retail", {"render_mode": "rgb_array"}, "unknown render_mode"),

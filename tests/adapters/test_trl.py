@@ -5,16 +5,17 @@ from __future__ import annotations
 import doctest
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 import pytest
 
 from agents.oracle import plan
 from tau2_gym.actions import parse_action
 from tau2_gym.adapters import trl as adapter
-from tau2_gym.adapters.signatures import method
+from tau2_gym.adapters.signatures import annotation, method
 from tau2_gym.domains.base import get_domain
 from tau2_gym.errors import ConfigError
+from tau2_gym.types import ToolKind, ToolSpec
 from tests.helpers import make
 
 DOMAINS = ("airline", "retail", "telecom", "mock")
@@ -103,6 +104,53 @@ def test_arguments_may_be_given_by_position_too() -> None:
     run = method(tool, lambda self, name, arguments: seen.append((name, arguments)) or "")
     run(None, "C1", "L1", gb_amount=2.0)
     assert seen == [("refuel_data", {"customer_id": "C1", "line_id": "L1", "gb_amount": 2.0})]
+    with pytest.raises(TypeError, match="takes 3 arguments, and 4 were given"):
+        run(None, "C1", "L1", 2.0, 3.0)
+
+
+def tool_of(name: str, parameters: dict[str, Any]) -> ToolSpec:
+    function = {"name": name, "description": "Does it.", "parameters": parameters}
+    return ToolSpec(name, ToolKind.READ, {"type": "function", "function": function})
+
+
+@pytest.mark.parametrize("name", ["self", "class", "from", "order-id", "two words", ""])
+def test_parameters_that_python_cannot_have_are_refused(name: str) -> None:
+    tool = tool_of("find", {"type": "object", "properties": {name: {"type": "string"}}})
+    with pytest.raises(ConfigError, match=f"tool 'find' has a parameter '{name}'"):
+        method(tool, lambda self, tool, arguments: "")
+
+
+@pytest.mark.parametrize(
+    ("schema", "kind"),
+    [
+        (True, Any),
+        ({"type": ["string", "null"]}, Optional[str]),  # noqa: UP045
+        ({"type": "array", "items": True}, list[Any]),
+        ({"oneOf": [{"type": "string"}]}, Any),
+        ({"$ref": "#/$defs/Nowhere"}, Any),
+        ({"$ref": "#/$defs/Tree"}, dict[str, Any]),
+    ],
+)
+def test_odd_schemas_have_a_type(schema: Any, kind: Any) -> None:
+    tree = {"type": "object", "properties": {"left": {"$ref": "#/$defs/Tree"}}}
+    parameters = {"type": "object", "properties": {"x": schema}, "$defs": {"Tree": tree}}
+    run = method(tool_of("find", parameters), lambda self, tool, arguments: repr(arguments))
+    assert run.__annotations__["x"] == kind
+    assert run(None, x=1) == "{'x': 1}"
+    assert annotation({"$ref": "#/$defs/Self"}, {"Self": {"$ref": "#/$defs/Self"}}) is Any
+    nothing = method(tool_of("find", {"type": "object"}), lambda self, tool, arguments: tool)
+    assert nothing(None) == "find"
+
+
+@pytest.mark.parametrize("name", ["reset", "respond", "get_reward", "domain", "_step"])
+def test_tools_with_the_names_of_the_class_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    tools = {name: tool_of(name, {"type": "object", "properties": {}})}
+    odd = type("Odd", (), {"agent_tools": tools, "answered": False, "name": "mock"})()
+    monkeypatch.setattr(adapter, "get_domain", lambda *given: odd)
+    with pytest.raises(ConfigError, match=f"mock has a tool '{name}', which is a name"):
+        adapter.environment("mock")
 
 
 def test_the_tasks_as_a_data_set() -> None:
