@@ -9,6 +9,7 @@ from typing import Any
 from agents import agent_domains
 from agents.attempts import Attempt
 from agents.models import MODEL_AGENTS
+from agents.runs import setup as setups
 from agents.runs.driver import results
 from agents.runs.setup import Setup, make_player
 from tau2_gym.errors import ConfigError
@@ -39,7 +40,8 @@ def play_floors(
     workers: int,
     unjudged: Collection[TaskKey],
 ) -> dict[str, dict[str, Any]]:
-    """The summaries of agents on the same attempts, with the scripted user, by their names.
+    """The summaries of agents on the same attempts, with the scripted user, by their names. They have no judge, so
+    the tasks that need one are left out of them, whether or not the run has one.
 
     Args:
         names: the agents. The agent of the run itself is left out.
@@ -59,5 +61,6 @@ def play_floors(
             for record in results(own, make_player(own), attempts, workers)
         }
         rows = [played[attempt.key] for attempt in attempts]
-        found[name] = summarise(rows, k, setup.seed, unjudged)
+        left = {*unjudged, *setups.unjudged(own, attempts)}
+        found[name] = summarise(rows, k, setup.seed, left)
     return found
