@@ -10,6 +10,7 @@ import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tau2_gym.domains.base import Domain, check_split, get_domain
 from tau2_gym.exits import PLAIN, Command, ending
@@ -88,7 +89,7 @@ def counts(task: Task) -> dict[str, Any]:
 
 def table(domain: Domain, split: str, tasks: list[Task]) -> Table:
     """The tasks for the terminal."""
-    title = f"{domain.name}, {split}: {len(tasks)} tasks, revision {domain.revision}"
+    title = Text(f"{domain.name}, {split}: {len(tasks)} tasks, revision {domain.revision}")
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1))
     result.add_column("task", overflow="fold")
     for name in ("agent", "user", "say", "assert", "judge"):
@@ -104,7 +105,7 @@ def table(domain: Domain, split: str, tasks: list[Task]) -> Table:
             "nl_assertions",
         )
         result.add_row(
-            harmless(task.id),
+            Text(harmless(task.id)),
             *(str(each[name]) if each[name] else "–" for name in numbers),
             " ".join(each["basis"]),
         )

@@ -44,6 +44,12 @@ def test_a_table() -> None:
     assert done.output.count("ENV_ASSERTION") == 40
 
 
+def test_the_table_has_ids_as_they_are() -> None:
+    done = CliRunner().invoke(app, ["tasks", "list", "telecom"], env={"COLUMNS": "300"})
+    printed = {line.split()[0] for line in done.output.splitlines() if line.strip()}
+    assert set(get_domain("telecom").task_ids("test")) <= printed
+
+
 def test_a_task_is_shown_with_all_that_is_graded() -> None:
     done = tasks("show", "retail", "3")
     assert done.exit_code == 0
