@@ -15,6 +15,9 @@ from tau2_gym.results.record import SCHEMA, Key, TaskKey, check_schema, defaults
 Row = dict[str, Any]
 """A `Record` as plain data."""
 
+BESIDE = (".config.json", ".summary.json")
+"""How the files end that a run writes beside its results, and that are easily taken for them."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -65,6 +68,20 @@ def key_of(row: Row) -> Key:
     return (row["domain"], row["task_id"], row["trial"])
 
 
+def check_name(path: Path) -> None:
+    """Check that a path may be that of results.
+
+    Raises:
+        DataError: it is a folder, or a file that a run writes beside its results.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder: name the JSON-lines file of a run")
+    for ending in BESIDE:
+        if path.name.endswith(ending):
+            results = path.with_name(path.name.removesuffix(ending) + ".jsonl")
+            raise DataError(f"{path} does not hold the attempts of a run: name {results}")
+
+
 def read_run(path: str | Path) -> Run:
     """The results in a file; of a run that is still going on, those that there are. A last line that was cut
     off when its writer was killed is left out.
@@ -76,8 +93,7 @@ def read_run(path: str | Path) -> Run:
         DataError: there is no such file, it holds something else, or nothing.
     """
     path = Path(path)
-    if path.is_dir():
-        raise DataError(f"{path} is a folder: name the JSON-lines file of a run")
+    check_name(path)
     if not path.exists():
         raise DataError(f"{path}: there is no such file")
     setup = path.with_suffix(".config.json")

@@ -104,3 +104,12 @@ def test_what_is_no_run_is_one_sentence(tmp_path: Path, content: str | None, sai
 def test_a_folder_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a folder: name the JSON-lines file"):
         read_run(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".config.json", ".summary.json"])
+def test_what_stands_beside_a_run_is_no_run(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"a{ending}"
+    path.write_text("{}")
+    with pytest.raises(DataError) as caught:
+        read_run(path)
+    assert str(caught.value).endswith(f"not hold the attempts of a run: name {tmp_path / 'a.jsonl'}")

@@ -70,7 +70,10 @@ def _members(text: _Text, lists: Collection[str]) -> Iterator[tuple[str, Any]]:
         else:
             yield name, text.value()
     if text.sign():
-        raise text.wrong("there is something after its end")
+        raise _WrongError(
+            "is not one JSON object, since there is something after its end; JSON lines, such as the results of "
+            "`passk`, are not tau2-bench's"
+        )
 
 
 def _elements(text: _Text) -> Iterator[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from tau2_gym.errors import DataError
 from tau2_gym.journal import from_json, read_json
 from tau2_gym.results.record import SCHEMA, Key, check_schema, defaults, unreadable
-from tau2_gym.results.run import Row, Run, key_of
+from tau2_gym.results.run import Row, Run, check_name, key_of
 
 HEAD = 512
 """By so many bytes at its beginning a file is recognised."""
@@ -88,9 +88,8 @@ def follow(paths: Sequence[Path]) -> list[Followed]:
     """Runs to follow.
 
     Raises:
-        DataError: one is a folder.
+        DataError: one is a folder, or a file that a run writes beside its results.
     """
     for path in paths:
-        if path.is_dir():
-            raise DataError(f"{path} is a folder: name the JSON-lines file of a run")
+        check_name(path)
     return [Followed(path) for path in paths]
