@@ -111,7 +111,7 @@ class Screen:
             if typed in known:
                 known[typed]()
             elif typed.startswith(":"):
-                self.say(f"There is no {typed}: {', '.join(known)}.")
+                self.say(f"There is no {typed}. There are {', '.join(known)}; Ctrl-D leaves.")
             elif typed:
                 return typed
 
@@ -121,7 +121,7 @@ class Screen:
 
     def commands(self) -> dict[str, str]:
         """What can be typed beside text and calls, and what it does."""
-        return {**HELP[self.side], ":help": "this list"}
+        return {**HELP[self.side], ":help": "this list", "Ctrl-D": "leaves; nothing is written"}
 
     def _help(self) -> None:
         for name, what in self.commands().items():

@@ -15,7 +15,7 @@ from rich.console import Console
 from agents.attempts import Attempt, attempt_seed
 from agents.person import Leaves, PersonAgent, PersonUser, Screen
 from agents.rollout import Limits
-from agents.runs.setup import Setup, agent_model, make_player
+from agents.runs.setup import Setup, agent_model, domains_to_play, make_player
 from agents.runs.store import Store
 from agents.sampling import SamplingParams
 from benchmarks.passk import default_output
@@ -63,6 +63,8 @@ def main(
     """
     console = Console()
     with ending(console):
+        if side is Side.user:
+            domains_to_play(agent, [domain])
         url = address(base_url, "--base-url")
         found = agent_model(
             agent, model, (url,) if url else (), "official", None, SamplingParams(seed=seed)

@@ -92,8 +92,8 @@ def test_commands_are_no_moves(tmp_path: Path) -> None:
     assert done.exit_code == 0
     assert read_run(output).rows[0]["num_turns"] == 4
     shown = squeezed(done.output)
-    assert "There is no :task: :help, :tools, :policy." in shown
-    assert "There is no :nope:" in shown
+    assert "There is no :task. There are :help, :tools, :policy; Ctrl-D leaves." in shown
+    assert "There is no :nope." in shown
     assert "refuel_data(customer_id: string, line_id: string, gb_amount: number)" in shown
     assert "Telecom Agent Policy" in shown
 
@@ -113,6 +113,17 @@ def test_who_leaves_before_the_end_has_played_nothing(tmp_path: Path) -> None:
     assert done.exit_code == 130
     assert "You have left before the end: nothing is written." in done.output
     assert not output.exists()
+
+
+def test_an_agent_that_does_not_play_the_domain_is_refused_before_the_first_word(
+    tmp_path: Path,
+) -> None:
+    output = tmp_path / "play.jsonl"
+    done = play("retail", "--as", "user", "--agent", "workflow", "--output", output)
+    assert (done.exit_code, done.output) == (
+        2,
+        "error: agent 'workflow' plays telecom only, not retail\n",
+    )
 
 
 def test_the_seed_picks_the_task(tmp_path: Path) -> None:
