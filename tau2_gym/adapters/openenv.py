@@ -12,8 +12,8 @@ and, in another process or on another machine,
         result = env.step({"message": "May I have your phone number?"})
         print(result.reward, result.observation["text"])
 
-The reward is that of `Tau2Env`, at every step. What an agent must not see never leaves the server. Tool schemas and the
-policy are in the observation of `reset` alone.
+The reward is that of `Tau2Env`, at every step. The task, the user's instructions and the expected actions never leave
+the server. Tool schemas and the policy are in the observation of `reset` alone.
 """
 
 from __future__ import annotations
