@@ -52,7 +52,9 @@ def read(path: Path) -> Iterator[Any]:
                 if line.strip():
                     yield json.loads(line)
     except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
-        raise DataError(f"{path} cannot be read as JSON lines: {type(error).__name__}: {error}") from error
+        raise DataError(
+            f"{path} cannot be read as JSON lines: {type(error).__name__}: {error}"
+        ) from error
 
 
 def check_grading(row: dict[str, Any], domain: Domain) -> Differences:

@@ -112,4 +112,6 @@ def test_what_stands_beside_a_run_is_no_run(tmp_path: Path, ending: str) -> None
     path.write_text("{}")
     with pytest.raises(DataError) as caught:
         read_run(path)
-    assert str(caught.value).endswith(f"not hold the attempts of a run: name {tmp_path / 'a.jsonl'}")
+    assert str(caught.value).endswith(
+        f"not hold the attempts of a run: name {tmp_path / 'a.jsonl'}"
+    )
