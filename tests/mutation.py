@@ -53,7 +53,8 @@ CORE = (
     *("tau2_gym/users/llm.py", "tau2_gym/users/replay.py"),
     *(f"agents/{name}.py" for name in ("attempts", "codec", "prompts", "rollout", "sampling")),
     *("agents/token_agent.py", "agents/trajectory.py", "agents/backends/*.py"),
-    *(f"agents/runs/{name}.py" for name in ("driver", "metrics", "setup", "store", "summary")),
+    *(f"agents/runs/{name}.py" for name in ("driver", "setup", "store")),
+    *(f"tau2_gym/results/{name}.py" for name in ("confirmation", "metrics", "paired", "summary")),
     *("trainers/credit.py", "trainers/tasks.py", "trainers/openrlhf/experience.py"),
     *(f"trainers/rollout/{name}.py" for name in ("curriculum", "executor", "task_sampler")),
     *(f"trainers/data/{name}.py" for name in ("chat_template", "selection", "sft_rows")),
@@ -75,6 +76,7 @@ ELSEWHERE = {
     "tau2_gym/completion/wire.py": [
         *("tests/test_completion.py", "tests/users/test_llm.py", "tests/test_hostile_servers.py")
     ],
+    "tau2_gym/code/__init__.py": ["tests/code/test_episodes.py"],
     "tau2_gym/code/tables.py": ["tests/code/test_sources.py"],
     "tau2_gym/code/tasks.py": ["tests/code/test_sources.py", "tests/code/test_episodes.py"],
     "tau2_gym/sandbox/api.py": ["tests/sandbox/test_server.py", "tests/sandbox/test_fusion.py"],

@@ -338,7 +338,7 @@ def test_every_estimator_is_described() -> None:
 
 @pytest.mark.parametrize("wrong", ["tun", "", "Turn", 3])
 def test_an_unknown_estimator_is_refused_with_all_there_are(wrong: Any) -> None:
-    with pytest.raises(ConfigError, match=r"algorithm\.credit: "):
+    with pytest.raises(ConfigError, match=r"algorithm\.credit"):
         load_config(GRPOConfig, None, {"model": "m", "algorithm.credit": wrong})
     if isinstance(wrong, str):
         with pytest.raises(
