@@ -183,12 +183,16 @@ def main(
     domains: Annotated[str, typer.Option(help="Domains, with commas.")] = "airline,retail,telecom",
     splits: Annotated[str, typer.Option(help="Splits of tasks, with commas.")] = "test,train",
     solved: Annotated[
-        float, typer.Option(help="The share of tasks that may be solved so.", callback=finite(0, 1))
+        float,
+        typer.Option(
+            help="Warn if a policy solves a larger share of the tasks.", callback=finite(0, 1)
+        ),
     ] = 0.1,
     dense: Annotated[
         float,
         typer.Option(
-            help="The share of the oracle's dense reward that may be earned so.", callback=finite(0)
+            help="Warn if one earns a larger share of the oracle's dense reward.",
+            callback=finite(0),
         ),
     ] = SHARE,
     as_markdown: Annotated[

@@ -129,6 +129,8 @@ def sit(
     try:
         record = asyncio.run(player.play(attempt))
     except (Leaves, KeyboardInterrupt):
+        if not store.path.exists():
+            store.setup_path.unlink(missing_ok=True)
         console.print("\nYou have left before the end: nothing is written.", **PLAIN)
         raise typer.Exit(INTERRUPTED) from None
     store.add(record.to_dict())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import version
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -10,16 +12,16 @@ from rich.console import Console
 from tau2_gym.exits import REFUSED, complain
 
 VERBS = {
-    "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
-    "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
-    "export": ("tau2_gym.results.export", "Write a run in the form of another tool."),
-    "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
-    "serve": ("tau2_gym.adapters.serve", "Serve environments to other processes: OpenEnv, MCP."),
-    "tasks": ("tau2_gym.results.tasks", "List the tasks of a domain, or show one."),
-    "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),
-    "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
     "report": ("tau2_gym.results.report", "One page about runs: numbers, plots, conversations."),
     "view": ("tau2_gym.results.view", "The same page, live while runs go on."),
+    "compare": ("tau2_gym.results.compare", "Compare two runs, task by task."),
+    "audit": ("benchmarks.audit", "See what policies get that do not do the task."),
+    "tasks": ("tau2_gym.results.tasks", "List the tasks of a domain, or show one."),
+    "play": ("benchmarks.play", "Be the agent, or the user, in a terminal."),
+    "export": ("tau2_gym.results.export", "Write a run in the form of another tool."),
+    "regrade": ("tau2_gym.results.regrade", "Grade tau2-bench's recorded simulations again."),
+    "serve": ("tau2_gym.adapters.serve", "Serve environments to other processes: OpenEnv, MCP."),
+    "conformance": ("tau2_gym.results.conformance", "Grade and play recordings of tau2-bench again."),
 }  # fmt: skip
 """Verbs: the module whose `app` each is, which is imported when the verb is used, and what it does."""
 
@@ -29,8 +31,19 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_opt
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tau2-gym {version('tau2-gym')}")
+        raise typer.Exit
+
+
 @app.callback()
-def main() -> None:
+def main(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
     """Environments of tau2-bench: results, tasks, and playing."""
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import tau2_gym
 from tau2_gym import cli
 
 
@@ -50,3 +51,8 @@ def test_the_command_is_installed() -> None:
     command = Path(sys.executable).with_name("tau2-gym")
     done = subprocess.run([command, "--help"], text=True, capture_output=True, check=True)
     assert "conformance" in done.stdout
+
+
+def test_the_version() -> None:
+    done = CliRunner().invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"tau2-gym {tau2_gym.__version__}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -109,12 +110,22 @@ def openenv(
             reward=reward,
             max_steps=max_steps,
         )
-        config = uvicorn.Config(
-            served, host=host, port=port, log_level="warning", ws_max_size=LONGEST_MESSAGE
-        )
-        server = uvicorn.Server(config)
-        with config.bind_socket() as listening:
-            listening.listen(512)  # so that whoever reads the line below can connect
+        # Listening before the line below is printed, so that whoever reads it can connect.
+        with _listening(host, port) as listening:
             place = listening.getsockname()
             console.print(f"serving {domains} on http://{place[0]}:{place[1]}", **PLAIN)
-            server.run(sockets=[listening])
+            config = uvicorn.Config(served, log_level="warning", ws_max_size=LONGEST_MESSAGE)
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise ConfigError(f"{host}:{port}: {error.strerror or error}") from error

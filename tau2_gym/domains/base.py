@@ -117,7 +117,7 @@ class Domain:
         Raises:
             ConfigError: the domain has no such task.
         """
-        if task_id not in self.tasks:
+        if not isinstance(task_id, str) or task_id not in self.tasks:
             raise ConfigError(
                 f"unknown task {task_id!r} of {self.name}; it has {len(self.tasks)} tasks, "
                 f"the first is {next(iter(self.tasks))!r}"

@@ -205,8 +205,8 @@ def advice(found: dict[str, dict[str, Difference]]) -> str | None:
     if four is None or endless is None:
         return None
     return (
-        f"With four times the attempts pass@1 would show from {100 * four:.1f}, with any number from "
-        f"{100 * endless:.1f}: the rest is up to the number of tasks."
+        f"Four times the attempts would tell differences of pass@1 from {100 * four:.1f} points, and endless attempts "
+        f"from {100 * endless:.1f}; beyond that it takes more tasks."
     )
 
 

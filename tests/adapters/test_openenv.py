@@ -184,12 +184,14 @@ def test_more_sessions_than_allowed_and_messages_too_long_are_refused() -> None:
             pytest.fail("the place was not free again")
 
 
-def test_the_command_says_what_is_wrong() -> None:
+def test_the_command_says_what_is_wrong(url: str) -> None:
     for options, said in (
         (["--domains", "hotel"], "unknown domain 'hotel'"),
         (["--user", "nobody"], "unknown user 'nobody'"),
         (["--sessions", "0"], "--sessions"),
         (["--idle", "nan"], "--idle"),
+        (["--domains", "mock", "--host", "256.0.0.1"], "error: 256.0.0.1:8000: "),
+        (["--domains", "mock", "--port", url.rpartition(":")[2]], "Address already in use"),
     ):
         done = CliRunner().invoke(cli, ["openenv", *options])
         assert (done.exit_code, said in done.output) == (2, True), done.output

@@ -208,6 +208,13 @@ def test_what_cannot_be_is_refused(domain: str, options: dict[str, Any], said: s
         make("retail").reset(options={"task": "1"})
 
 
+@pytest.mark.parametrize("task", [[], {}, 5, ("1",), None])
+def test_a_task_that_is_no_id_is_refused(task: Any) -> None:
+    for env in (make("retail"), gym.make("tau2/retail-v0")):
+        with pytest.raises(ConfigError, match="unknown task"):
+            env.reset(options={"task_id": task})
+
+
 # The parts
 
 

@@ -34,7 +34,7 @@ def test_a_table_of_differences(pair: tuple[Path, Path]) -> None:
     assert ["pass@4", "3", "100.0", "100.0", "+0.0"] in [line[:5] for line in lines]
     assert ["pass^4", "3", "0.0", "0.0", "+0.0"] in [line[:5] for line in lines]
     assert done.output.startswith("A: a")
-    assert "With four times the attempts" in done.output
+    assert "Four times the attempts would tell" in done.output
 
 
 def test_the_numbers_as_json(pair: tuple[Path, Path], tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def _in_domain(run: Run, name: str) -> Played:
     if name not in DOMAINS:
         raise ConfigError(
             f"{run.path} was played in {name}, and tau2-bench's files are of {', '.join(DOMAINS)} "
-            "only: --domain names one, --format inspect and hf take any"
+            "only: --format inspect and --format hf take any domain"
         )
     domain = get_domain(name, run.config.get("source", "inspect-evals"), run.config.get("data_dir"))
     rows = [row for row in run.rows if row["domain"] == name]
