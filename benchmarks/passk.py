@@ -184,8 +184,13 @@ def evaluate(
         },
         "wall_time_seconds": round(time.perf_counter() - begun, 3),
         **summarise(rows, k, setup.seed, left, loaded),
-        "floors": play_floors(floors, setup, attempts, k, options.workers, left),
+        "floors": {},
     }
+    # Whatever becomes of the floors, the run has its summary.
+    write_json(store.summary_path, summary)
+    # A process that has called models has threads, and is better not forked.
+    workers = 1 if player.waits else options.workers
+    summary["floors"] = play_floors(floors, setup, attempts, k, workers, left)
     write_json(store.summary_path, summary)
     title = f"{setup.agent} with user {without_address(setup.user)}, {len(rows)} attempts, % with 95 % intervals"
     console.print(table(summary, k, title, console.width))

@@ -24,6 +24,7 @@ from agents.attempts import Attempt
 from agents.rollout import Player
 from agents.runs.driver import _player
 from agents.runs.setup import Setup
+from benchmarks import passk
 from benchmarks.passk import app, default_output
 from tau2_gym.domains import DOMAINS, SHIPPED
 from tau2_gym.errors import InfrastructureError
@@ -130,6 +131,20 @@ def test_kills_at_random_moments_cost_no_byte(tmp_path: Path) -> None:
     )
     assert one.pop("wall_time_seconds") > 0 < other.pop("wall_time_seconds")
     assert one == other
+
+
+def test_a_run_has_its_summary_whatever_becomes_of_the_floors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(passk, "play_floors", interrupted)
+    output = tmp_path / "results.jsonl"
+    base = ["--domains", "mock", "--split", "base", "--num-samples", "1", "--workers", "1"]
+    assert run(*base, "--output", str(output)).exit_code == 130
+    summary = json.loads(output.with_suffix(".summary.json").read_text())
+    assert (summary["overall"]["attempts"], summary["floors"]) == (9, {})
 
 
 def test_more_samples_can_be_added_to_a_run(tmp_path: Path) -> None:
