@@ -8,7 +8,9 @@ a task go with it, so that the interval covers which tasks there are and how eac
 
 R runs that are drawn from R vary less than runs do, by (R−1)/R: their weights are spread so much more (Rao and Wu,
 JASA 1988). How much runs vary is known badly from a few, so the interval is that of a t distribution, with Welch's
-degrees of freedom. Of one task nothing follows for others: the interval is all that a difference can be.
+degrees of freedom. Of one task nothing follows for others: the interval is all that a difference can be. Where all N tasks agree, a share
+of up to 1 − .025^(1/N) of all there are could be otherwise (Clopper and Pearson, Biometrika 1934), and in the worst case
+as much as a difference can be.
 
 Of pass@1, the part that is due to attempts alone is known: V = Σ_t (s²_At/n_At + s²_Bt/n_Bt)/N² with
 s² = n/(n−1)·p(1−p), the unbiased variance of one attempt. That is how far the difference moves when the same
@@ -123,6 +125,9 @@ def difference(
         low, high = min(low, value - half), max(high, value + half)
     widened = _widened(values, error, rng)
     low, high = value - widened * (value - low), value + widened * (high - value)
+    if not error:
+        other = 1 - tail ** (1 / len(tasks))
+        low, high = (value * (1 - other) + end * other for end in (-1.0, 1.0))
     if len(tasks) == len({domain for domain, _ in tasks}):
         low, high, error = -1.0, 1.0, math.nan
     low, high = max(low, -1.0), min(high, 1.0)

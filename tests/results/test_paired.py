@@ -65,8 +65,28 @@ def test_the_number_of_tasks_in_a_domain_is_no_chance() -> None:
     b = dict.fromkeys(a, (2, 2))
     found = difference([a], [b], PASS_1, single=True)
     assert found is not None
-    assert (found.value, found.low, found.high, found.error) == (0.5, 0.5, 0.5, 0.0)
+    assert (found.value, found.error) == (0.5, 0.0)
     assert found.detectable() is None
+
+
+@pytest.mark.parametrize(
+    ("tasks", "low", "shows"),
+    # 1 − .025^(1/N) of all tasks may be otherwise: .7076 of 3, .0881 of 40.
+    [(3, 0.2924 - 0.7076, False), (40, 0.9119 - 0.0881, True)],
+)
+def test_tasks_that_all_agree_do_not_speak_for_all_there_are(
+    tasks: int, low: float, shows: bool
+) -> None:
+    a, b = counts(*[(4, 0)] * tasks), counts(*[(4, 4)] * tasks)
+    for metric in ("pass@1", "pass@4", "pass^4"):
+        found = difference([a], [b], metrics(4)[metric], single=metric == "pass@1")
+        assert found is not None
+        assert (found.value, found.high, found.shows) == (1.0, 1.0, shows)
+        assert found.low == pytest.approx(low, abs=1e-4)
+    same = difference([a], [a], PASS_1, single=True)
+    assert same is not None
+    assert (same.value, same.low) == (0.0, -same.high)
+    assert not same.shows
 
 
 def improved(rng: np.random.Generator, tasks: int) -> np.ndarray:
