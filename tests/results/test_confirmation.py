@@ -59,6 +59,14 @@ def test_the_users_own_tools_are_not_the_agents_changes() -> None:
     assert writes(messages, telecom) == Writes(0, 0)
 
 
+def test_what_the_users_tools_answer_is_not_something_that_the_agent_said() -> None:
+    look = {"name": "check_status_bar", "arguments": {}, "id": "1"}
+    calls = [{"role": "user", "content": None, "tool_calls": [look]}, result()]
+    refuel = {"name": "refuel_data", "arguments": {}, "id": "1"}
+    messages = [GREETING, *calls, user("Yes, go ahead."), agent(None, refuel), result()]
+    assert writes(messages, get_domain("telecom")) == Writes(1, 1)
+
+
 @pytest.mark.parametrize(
     "text",
     [
