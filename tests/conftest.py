@@ -64,13 +64,16 @@ def forget_domains_from_outside() -> None:
     registry._origins.clear()
 
 
+ENVIRONMENT = os.environ
+
+
 @pytest.fixture(autouse=True)
 def the_same_environment() -> Iterator[None]:
-    """`datasets` puts a copy in the place of `os.environ` when it maps in several processes; Rich, and all who have
-    looked before, go on reading the original."""
-    original = os.environ
+    """`datasets` puts a copy in the place of `os.environ` when it maps in several processes, which fixtures of a
+    module do, too; Rich, and all who have looked before, go on reading the original."""
+    os.environ = ENVIRONMENT  # noqa: B003  the object, not what it holds
     yield
-    os.environ = original  # noqa: B003  the object, not what it holds
+    os.environ = ENVIRONMENT  # noqa: B003
 
 
 @pytest.fixture(scope="module")
