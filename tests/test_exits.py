@@ -13,6 +13,6 @@ def test_what_is_wrong_holds_no_secret_and_nothing_that_a_terminal_obeys() -> No
     file = StringIO()
     complain(
         Console(file=file, width=200),
-        "no [red]\x1b[2J at http://me:pass@host/ with sk-zyxwvutsrqponmlkjihg",
+        "no [red]\x1b[2J at http://me:pass@host/ with sk-5550123987zyxwvuts",
     )
     assert file.getvalue() == "error: no [red]\\x1b[2J at http://***@host/ with ***\n"
