@@ -9,6 +9,7 @@ from typing import Any
 from tau2_gym.errors import ConfigError, DataError
 from tau2_gym.journal import Journal, from_json, read_json, to_json, write_json, writing
 from tau2_gym.results.record import SCHEMA, Key, check_schema, problem
+from tau2_gym.results.run import key_of
 
 
 class Store:
@@ -88,12 +89,12 @@ class Store:
                     f"not {revision}: choose another --output, or --fresh to start over"
                 )
             if row["fault"] is None:
-                self.records[_key(row)] = row
+                self.records[key_of(row)] = row
 
     def add(self, record: dict[str, Any]) -> None:
         """Append a result and hand it to the operating system."""
         self._journal.append(record)
-        self.records[_key(record)] = record
+        self.records[key_of(record)] = record
 
     def finish(self, order: Iterable[Key]) -> None:
         """Put the lines in this order (others after them), each attempt once. The same run gives
@@ -101,7 +102,3 @@ class Store:
         first = [key for key in order if key in self.records]
         rest = sorted(self.records.keys() - set(first))
         self._journal.rewrite(self.records[key] for key in [*first, *rest])
-
-
-def _key(row: Mapping[str, Any]) -> Key:
-    return (row["domain"], row["task_id"], row["trial"])

@@ -255,7 +255,7 @@ def attempts_at(
 
 
 def shown(agent: Agent | AsyncAgent, attempts: Sequence[Attempt]) -> list[Record]:
-    """What an agent without a model makes of attempts, by task."""
+    """The results of an agent without a model, by task."""
     player = Player(agent, make_user("scripted"))
 
     async def collect() -> list[Record]:

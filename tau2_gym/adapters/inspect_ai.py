@@ -71,10 +71,9 @@ def tau2(
     check_ready(domain)
     world = get_domain(domain, source)
     named = [task_ids] if isinstance(task_ids, str) else task_ids
-    chosen = world.task_ids(split) if named is None else [world.task(each).id for each in named]
     samples = [
         Sample(input=f"{domain}: {task_id}", id=task_id, target="1", metadata={"domain": domain})
-        for task_id in chosen
+        for task_id in world.chosen(split, named)
     ]
     rules = Rules(max_steps=max_steps, max_errors=max_errors)
     return Task(
@@ -91,11 +90,11 @@ def play(
 ) -> Solver:
     """Lets the model play the agent until the episode ends."""
     world, player = get_domain(domain, source), make_user(user)
+    prompt = official_prompt(world.agent_instruction, world.policy)
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         user_seed = seed * 1_000_003 + state.epoch
         session = Session(world, world.task(str(state.sample_id)), rules, reward, user_seed)
-        prompt = official_prompt(world.agent_instruction, session_policy(session))
         state.messages = [ChatMessageSystem(content=prompt)]
         outcome = await _answer(session, player, state, 0)
         tools = [_tool_info(schema) for schema in outcome.info["tools"]]
@@ -129,11 +128,6 @@ def play(
         return state
 
     return solve
-
-
-def session_policy(session: Session) -> str:
-    """The policy of an episode's domain."""
-    return session.episode.domain.policy
 
 
 async def _answer(session: Session, user: Any, state: TaskState, since: int) -> Outcome:

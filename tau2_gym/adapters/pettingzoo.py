@@ -69,10 +69,7 @@ class _Sides:
         self.domain = get_domain(domain, source, data_dir)
         if self.domain.answered:
             raise ConfigError(f"{domain} has no user, and so only one side")
-        if task_ids is not None and (isinstance(task_ids, str) or not task_ids):
-            raise ConfigError(f"task_ids must be a list with at least one id, not {task_ids!r}")
-        ids = self.domain.task_ids(task_split) if task_ids is None else task_ids
-        self.task_ids = tuple(self.domain.task(task_id).id for task_id in ids)
+        self.task_ids = self.domain.chosen(task_split, task_ids)
         self.reward = RewardConfig.of(reward)
         self.rules = rules
         self.observation_spaces = {side: TextSpace() for side in SIDES}

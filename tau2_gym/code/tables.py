@@ -140,7 +140,9 @@ def load(what: str, kind: str, **options: Any) -> Sequence[Any]:
     try:
         with _quiet():
             table: Sequence[Any] = datasets.load_dataset(kind, **options)
-    except Exception as error:  # Its own, Arrow's, the hub's: there is no list of them.
+    except (
+        Exception
+    ) as error:  # datasets raises its own, Arrow's and the hub's: they share no class.
         if "corresponds to no data" in str(error):
             raise ConfigError(f"{what} has no rows") from error
         raise ConfigError(f"{what} cannot be loaded: {_cause(error)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -123,6 +123,18 @@ class Domain:
                 f"the first is {next(iter(self.tasks))!r}"
             )
         return self.tasks[task_id]
+
+    def chosen(self, split: str, task_ids: Sequence[str] | None) -> tuple[str, ...]:
+        """The ids of the tasks of a split, or those named instead.
+
+        Raises:
+            ConfigError: the domain has no such split or task, or none is named.
+        """
+        if task_ids is None:
+            return self.task_ids(split)
+        if isinstance(task_ids, str) or not task_ids:
+            raise ConfigError(f"task_ids must be a list with at least one id, not {task_ids!r}")
+        return tuple(self.task(task_id).id for task_id in task_ids)
 
     def start(self, task: Task) -> World:
         """A fresh world in the task's initial state. Computed once per task, then forked.

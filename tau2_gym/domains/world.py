@@ -150,7 +150,7 @@ class World:
         return (grown, True) if grown is not None else _shortened(text, failed)
 
     def answer(self, text: str) -> str | None:
-        """Let the domain read what the agent wrote, and keep what it makes of an answer.
+        """Have the domain read what the agent wrote, and keep the result if it is an answer.
 
         Returns:
             What the agent is told; None if the text is an answer.

@@ -161,7 +161,7 @@ class Tau2Env(gym.Env[str, Any]):
         self.domain: Domain = get_domain(domain, source, data_dir)
         if solo and self.domain.policy_solo is None:
             raise ConfigError(f"{domain} has no solo mode; telecom and mock have one")
-        self.task_ids = self._choose_tasks(task_split, task_ids)
+        self.task_ids = self.domain.chosen(task_split, task_ids)
         self.user = make_user(user)
         self.reward_config = RewardConfig.of(reward)
         self.judge = _checked(judge)
@@ -172,13 +172,6 @@ class Tau2Env(gym.Env[str, Any]):
         self.observation_space = TextSpace()
         self._session: Session | None = None
         self._shown = 0
-
-    def _choose_tasks(self, split: str, task_ids: Sequence[str] | None) -> tuple[str, ...]:
-        if task_ids is None:
-            return self.domain.task_ids(split)
-        if isinstance(task_ids, str) or not task_ids:
-            raise ConfigError(f"task_ids must be a list with at least one id, not {task_ids!r}")
-        return tuple(self.domain.task(task_id).id for task_id in task_ids)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -84,10 +84,7 @@ class Tau2UserEnv(gym.Env[str, Any]):
         self.domain: Domain = get_domain(domain, source, data_dir)
         if self.domain.answered:
             raise ConfigError(f"{domain} has no user to be played")
-        if task_ids is not None and (isinstance(task_ids, str) or not task_ids):
-            raise ConfigError(f"task_ids must be a list with at least one id, not {task_ids!r}")
-        ids = self.domain.task_ids(task_split) if task_ids is None else task_ids
-        self.task_ids = tuple(self.domain.task(task_id).id for task_id in ids)
+        self.task_ids = self.domain.chosen(task_split, task_ids)
         self.rules = Rules(
             max_steps=max_steps, max_turns=max_turns, max_errors=max_errors, max_calls=max_calls
         )

@@ -22,7 +22,7 @@ from tau2_gym.results.metrics import pass_at_k, pass_hat_k
 from tau2_gym.results.page.masking import presentable, shown
 from tau2_gym.results.paired import Counts, Difference, Formula, common, difference
 from tau2_gym.results.record import SUCCESS, TaskKey
-from tau2_gym.results.run import Run, read_run, task_of
+from tau2_gym.results.run import Run, read_run, task_of, ungraded
 from tau2_gym.values import listed
 
 app = typer.Typer(add_completion=False)
@@ -67,12 +67,10 @@ class Side:
 
 
 def _counts(run: Run) -> Counts:
-    ungraded = {
-        task_of(row) for row in run.rows if row["fault"] is None and row["official_reward"] is None
-    }
+    left_out = ungraded(run.rows)
     found: dict[TaskKey, tuple[int, int]] = {}
     for row in run.rows:
-        if row["fault"] is None and task_of(row) not in ungraded:
+        if row["fault"] is None and task_of(row) not in left_out:
             attempts, successes = found.get(task_of(row), (0, 0))
             found[task_of(row)] = (attempts + 1, successes + (row["official_reward"] >= SUCCESS))
     return found

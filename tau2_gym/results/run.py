@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +80,11 @@ def check_name(path: Path) -> None:
         if path.name.endswith(ending):
             results = path.with_name(path.name.removesuffix(ending) + ".jsonl")
             raise DataError(f"{path} does not hold the attempts of a run: name {results}")
+
+
+def ungraded(rows: Iterable[Row]) -> set[TaskKey]:
+    """The tasks with an attempt that was played to its end and not graded: only a judge can grade them."""
+    return {task_of(row) for row in rows if row["fault"] is None and row["official_reward"] is None}
 
 
 def read_run(path: str | Path) -> Run:

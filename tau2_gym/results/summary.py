@@ -19,9 +19,8 @@ from tau2_gym.domains.base import Domain
 from tau2_gym.results.confirmation import wanted, writes
 from tau2_gym.results.metrics import Estimate, estimate, pass_at_k, pass_hat_k
 from tau2_gym.results.record import SUCCESS, TaskKey
+from tau2_gym.results.run import Row, task_of, ungraded
 from tau2_gym.results.votes import maj_over_tasks, mean_over_tasks
-
-Row = dict[str, Any]
 
 FAULTS = ("excluded", "failed", "solved")
 """What attempts that ended in a fault count as. The last two are the bounds."""
@@ -43,7 +42,7 @@ def summarise(
         unjudged: tasks that need a judge, in a run without one.
         domains: those whose policies and tools tell which changes ask for the user's yes.
     """
-    left_out = {*unjudged, *(_task(row) for row in rows if _ungraded(row))}
+    left_out = {*unjudged, *ungraded(rows)}
     names = dict.fromkeys(row["domain"] for row in rows)
     asking = {name: domain for name, domain in domains.items() if wanted(domain)}
     return {
@@ -55,15 +54,6 @@ def summarise(
     }
 
 
-def _task(row: Row) -> TaskKey:
-    return (row["domain"], row["task_id"])
-
-
-def _ungraded(row: Row) -> bool:
-    """Whether the attempt was played to its end but not graded."""
-    return row["fault"] is None and row["official_reward"] is None
-
-
 def _group(
     rows: Sequence[Row],
     k: int,
@@ -71,7 +61,7 @@ def _group(
     left_out: Collection[TaskKey],
     asking: Mapping[str, Domain],
 ) -> dict[str, Any]:
-    covered = [row for row in rows if _task(row) not in left_out]
+    covered = [row for row in rows if task_of(row) not in left_out]
     played = [row for row in covered if row["fault"] is None]
     metrics = {
         faults: {
@@ -85,8 +75,8 @@ def _group(
             metrics[faults][f"mean@{k}"] = mean_over_tasks(covered, k, faults, seed).to_dict()
             metrics[faults][f"maj@{k}"] = maj_over_tasks(covered, k, faults, seed).to_dict()
     return {
-        "tasks": len({_task(row) for row in rows}),
-        "tasks_covered": len({_task(row) for row in covered}),
+        "tasks": len({task_of(row) for row in rows}),
+        "tasks_covered": len({task_of(row) for row in covered}),
         "attempts": len(rows),
         "successes": sum(row["official_reward"] >= SUCCESS for row in played),
         "pass": metrics,
@@ -115,7 +105,7 @@ def _group(
         "terminations": dict(Counter(row["termination"] for row in rows if row["fault"] is None)),
         "faults": dict(Counter(row["fault"] for row in rows if row["fault"] is not None)),
         "ungraded": [
-            task_id for _, task_id in sorted({_task(row) for row in rows} & set(left_out))
+            task_id for _, task_id in sorted({task_of(row) for row in rows} & set(left_out))
         ],
     }
 

@@ -1,4 +1,4 @@
-"""Secrets in what runs have written down, masked before it is shown."""
+"""Masks secrets in the results of runs before they are shown."""
 
 from __future__ import annotations
 

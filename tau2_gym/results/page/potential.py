@@ -1,4 +1,4 @@
-"""Φ, turn by turn, from what a run has written down: its ledger and the partial score at the end."""
+"""Φ turn by turn, reconstructed from a run's ledger and its partial score at the end."""
 
 from __future__ import annotations
 

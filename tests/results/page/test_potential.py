@@ -1,4 +1,4 @@
-"""Φ is read back from what a run has written down."""
+"""Φ is reconstructed from the results of a run."""
 
 from __future__ import annotations
 
